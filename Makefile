@@ -1,0 +1,55 @@
+# Every target sets itself up: `make install` prepares .venv once and again when its inputs change.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+# The release the weights were checked with. It is named alone and first, because a range would
+# take the newest build with its gigabytes of GPU libraries. Override it for a machine of your own.
+TORCH ?= torch==2.13.0
+export PIP_DISABLE_PIP_VERSION_CHECK = 1
+ROOMS := __init__.py __main__.py cli.py config.py scheduler.py collectors nlp storage reports demo
+
+.DEFAULT_GOAL := help
+.PHONY: help install demo test check lint types ordeal bench train clean
+
+help: ## show the targets
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-9s %s\n", $$1, $$2}'
+
+install: $(STAMP) ## prepare .venv
+
+$(STAMP): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "Ouvidor needs Python 3.11 or newer; name one with: make PYTHON=python3.12"; exit 1; }
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install -q --upgrade pip -c constraints.txt
+	$(BIN)/python -m pip install -q '$(TORCH)' -c constraints.txt
+	$(BIN)/python -m pip install -q -e . --group dev -c constraints.txt
+	mkdir -p $(VENV)/src && ln -sfn ../.. $(VENV)/src/ouvidor
+	touch $@
+
+demo: install ## the whole cycle on the stand-in brand, offline
+	$(BIN)/ouvidor demo --keep demo-out
+
+lint: install
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/lint-imports
+
+# mypy has to see the package under its name; the link in .venv gives it that.
+types: install
+	MYPYPATH=$(VENV)/src $(BIN)/mypy --strict -p ouvidor
+
+check: lint types ## lint, types and fast tests: before every commit
+	$(BIN)/python -m pytest -q -m "not slow and not ordeal"
+
+test: install ## all tests
+	$(BIN)/python -m pytest -q -m "not ordeal"
+
+ordeal: install ## kill rounds, random histories, soak
+	$(BIN)/python -m pytest -q -m ordeal
+
+bench: install ## speed and memory, as ratios measured in one run
+	for each in benchmarks/*.py; do echo "== $$each"; $(BIN)/python $$each || exit 1; done
+
+clean: ## remove what was built
+	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis demo-out

@@ -1,0 +1,390 @@
+"""ouvidor.toml, the environment and ``*_FILE`` secrets, validated once.
+
+Every error is one sentence that names the key path (the line for syntax errors) and the mend.
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+import tomllib
+from collections.abc import Iterable, Mapping
+from datetime import timedelta
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any, Literal
+from zoneinfo import ZoneInfo
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    ValidationError,
+    model_validator,
+)
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import ArgumentError
+
+from .storage.vocabulary import Stage, Topic
+
+DEFAULT_FILE = Path("ouvidor.toml")
+LOCALES = ("pt-BR", "es", "en")
+
+
+class ConfigError(Exception):
+    """Something in the configuration is wrong; the text names the key and the mend."""
+
+
+def _zone(name: str) -> str:
+    try:
+        ZoneInfo(name)
+    except (KeyError, ValueError, OSError) as error:
+        message = f"{name!r} is no time zone; write one like 'America/Sao_Paulo'"
+        raise ValueError(message) from error
+    return name
+
+
+def _address(value: str) -> str:
+    local, at, domain = value.rpartition("@")
+    blank = any(char.isspace() or not char.isprintable() for char in value)
+    if not (local and at and domain) or blank or any(char in value for char in "<>,;"):
+        message = f"{value!r} is no mail address; write one like 'ana@example.com'"
+        raise ValueError(message)
+    return value
+
+
+def _database_url(value: str) -> str:
+    try:
+        url = make_url(value)
+    except ArgumentError as error:
+        message = "no database URL; write 'sqlite:///ouvidor.db' or 'postgresql://host/name'"
+        raise ValueError(message) from error
+    if url.get_backend_name() not in {"sqlite", "postgresql"}:
+        message = f"{url.get_backend_name()!r} is not supported; use sqlite or postgresql"
+        raise ValueError(message)
+    return value
+
+
+class Secret(str):
+    """A value from the environment that no log or error may print."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return "Secret('***')"
+
+
+def read_secret(name: str) -> Secret:
+    """The secret in ``$NAME``, or in the file that ``$NAME_FILE`` names.
+
+    Raises ValueError with the mend when neither is set or the file cannot be read.
+    """
+    if value := os.environ.get(name):
+        return Secret(value)
+    if not (path := os.environ.get(f"{name}_FILE")):
+        message = f"the environment has neither {name} nor {name}_FILE; set one of them"
+        raise ValueError(message)
+    try:
+        return Secret(Path(path).read_text(encoding="utf-8").strip())
+    except (OSError, UnicodeDecodeError) as error:
+        message = f"{name}_FILE names {path}, which cannot be read ({error}); mend the path"
+        raise ValueError(message) from error
+
+
+def _secret(value: object) -> Secret:
+    if isinstance(value, Secret):
+        return value
+    if isinstance(value, dict) and list(value) == ["env"] and isinstance(value["env"], str):
+        return read_secret(value["env"])
+    message = 'a secret never stands in this file; write { env = "NAME" } and set NAME or NAME_FILE'
+    raise ValueError(message)
+
+
+SecretValue = Annotated[Secret, BeforeValidator(_secret)]
+"""A secret in the configuration: ``{ env = "NAME" }``, read from ``$NAME`` or ``$NAME_FILE``."""
+
+Name = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9_.-]{0,62}$")]
+Zone = Annotated[str, AfterValidator(_zone)]
+Address = Annotated[str, AfterValidator(_address)]
+Line = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=500)]
+Locale = Literal["pt-BR", "es", "en"]
+
+
+class Table(BaseModel):
+    """A table of the file: unknown keys are errors, values are frozen."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, arbitrary_types_allowed=True)
+
+
+class Brand(Table):
+    """What is listened for."""
+
+    name: Line
+    locale: Locale = "pt-BR"
+    time_zone: Zone = "America/Sao_Paulo"
+
+    @property
+    def zone(self) -> ZoneInfo:
+        """The zone that series days and ISO weeks are in."""
+        return ZoneInfo(self.time_zone)
+
+
+class DatabaseSettings(Table):
+    """Where everything is remembered."""
+
+    url: Annotated[str, AfterValidator(_database_url)] = "sqlite:///ouvidor.db"
+
+
+class Source(Table):
+    """A configured place feedback comes from; its collector validates the options."""
+
+    kind: Line
+    enabled: bool = True
+    base_url: str | None = None
+    options: Mapping[str, Any] = Field(default_factory=dict)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _gather(cls, table: object) -> object:
+        if not isinstance(table, dict) or "options" in table:
+            return table
+        own = {key: table[key] for key in ("kind", "enabled", "base_url") if key in table}
+        return {**own, "options": {k: v for k, v in table.items() if k not in own}}
+
+
+class Trait(Table):
+    """One trait of the posture a brand wants to show, with sentences for and against."""
+
+    name: Line
+    shows: list[Line] = Field(default_factory=list)
+    contradicts: list[Line] = Field(default_factory=list)
+
+
+class Touchpoint(Table):
+    """A point of contact in the journey, mapped from topics, sources and examples."""
+
+    name: Line
+    stage: Stage
+    description: str = ""
+    topics: list[Topic] = Field(default_factory=list)
+    sources: list[Name] = Field(default_factory=list)
+    examples: list[Line] = Field(default_factory=list)
+    posture: list[Trait] = Field(default_factory=list)
+    target: float = Field(default=4.0, ge=1, le=5)
+    owner: Address | None = None
+
+    @model_validator(mode="after")
+    def _mapped(self) -> Touchpoint:
+        if not (self.topics or self.sources or self.examples):
+            message = "nothing leads to this touchpoint; give it topics, sources or examples"
+            raise ValueError(message)
+        return self
+
+
+class Subscriber(Table):
+    """Somebody who gets the digest or the alerts by mail."""
+
+    address: Address
+    locale: Locale | None = None
+    time_zone: Zone | None = None
+    touchpoints: list[Name] = Field(default_factory=list)
+    digest: bool = True
+    alerts: bool = True
+
+
+class TlsMode(StrEnum):
+    """How the connection to the mail server is protected."""
+
+    STARTTLS = "starttls"
+    TLS = "tls"
+    NONE = "none"
+
+
+class Mail(Table):
+    """The mail server that takes our messages."""
+
+    host: Line
+    port: int = Field(default=587, ge=1, le=65535)
+    tls: TlsMode = TlsMode.STARTTLS
+    user: str | None = None
+    password: SecretValue | None = None
+    sender: Address
+    unsubscribe: Address | None = None
+    timeout: float = Field(default=30, gt=0, le=300)
+
+    @model_validator(mode="after")
+    def _login(self) -> Mail:
+        if (self.user is None) != (self.password is None):
+            message = "user and password go together; set both or neither"
+            raise ValueError(message)
+        return self
+
+
+class Chat(Table):
+    """A chat room that gets alerts, by its Apprise URL (which is a secret)."""
+
+    url: SecretValue
+    locale: Locale | None = None
+    touchpoints: list[Name] = Field(default_factory=list)
+    alerts: bool = True
+    digest: bool = False
+
+
+Weekday = Literal["monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday"]
+
+
+class Schedule(Table):
+    """What the clock does under ``ouvidor serve``."""
+
+    collect_every_hours: float = Field(default=6, ge=0.1, le=24 * 7)
+    digest_day: Weekday = "monday"
+    digest_hour: int = Field(default=8, ge=0, le=23)
+    run_timeout_minutes: float = Field(default=30, gt=0, le=24 * 60)
+
+    @property
+    def collect_every(self) -> timedelta:
+        """Time between two runs of one source."""
+        return timedelta(hours=self.collect_every_hours)
+
+
+class Watch(Table):
+    """How many false alarms the team accepts."""
+
+    false_alarms_per_month: float = Field(default=1.0, gt=0, le=100)
+    quiet_days: int = Field(default=7, ge=1, le=60)
+    shadow_days: int = Field(default=28, ge=0, le=365)
+
+
+class Privacy(Table):
+    """The key that turns people into pseudonyms, and how long payloads are kept."""
+
+    key_file: Path = Path("ouvidor.key")
+    raw_days: int = Field(default=180, ge=1)
+
+
+class Config(Table):
+    """The whole file."""
+
+    brand: Brand
+    database: DatabaseSettings = DatabaseSettings()
+    sources: dict[Name, Source] = Field(default_factory=dict)
+    touchpoints: dict[Name, Touchpoint] = Field(default_factory=dict)
+    subscribers: dict[Name, Subscriber] = Field(default_factory=dict)
+    mail: Mail | None = None
+    chat: dict[Name, Chat] = Field(default_factory=dict)
+    schedule: Schedule = Schedule()
+    watch: Watch = Watch()
+    privacy: Privacy = Privacy()
+    folder: Path = Field(default=Path(), exclude=True)
+
+    @model_validator(mode="after")
+    def _names_exist(self) -> Config:
+        for where, names, known in self._references():
+            for name in names:
+                if name not in known:
+                    message = f"{where} names {name!r}, {_unknown(name, known)}"
+                    raise ValueError(message)
+        return self
+
+    def _references(self) -> Iterable[tuple[str, list[str], Mapping[str, object]]]:
+        for key, touchpoint in self.touchpoints.items():
+            yield f"touchpoints.{key}.sources", touchpoint.sources, self.sources
+        for key, subscriber in self.subscribers.items():
+            yield f"subscribers.{key}.touchpoints", subscriber.touchpoints, self.touchpoints
+        for key, chat in self.chat.items():
+            yield f"chat.{key}.touchpoints", chat.touchpoints, self.touchpoints
+
+    def path(self, relative: Path | str) -> Path:
+        """A path of the file, seen from the file's own folder."""
+        return (self.folder / relative).expanduser()
+
+    @property
+    def database_url(self) -> str:
+        """``$OUVIDOR_DATABASE_URL`` (or ``_FILE``) before the file's own URL.
+
+        A relative SQLite path is seen from the file's folder.
+        """
+        if "OUVIDOR_DATABASE_URL" in os.environ or "OUVIDOR_DATABASE_URL_FILE" in os.environ:
+            return _checked_environment_url()
+        url = make_url(self.database.url)
+        if url.get_backend_name() == "sqlite" and url.database not in (None, "", ":memory:"):
+            url = url.set(database=str(self.path(str(url.database)).resolve()))
+        return url.render_as_string(hide_password=False)
+
+
+def _checked_environment_url() -> str:
+    try:
+        return _database_url(read_secret("OUVIDOR_DATABASE_URL"))
+    except ValueError as error:
+        raise ConfigError(f"OUVIDOR_DATABASE_URL: {error}") from error
+
+
+def _unknown(name: str, known: Iterable[str]) -> str:
+    names = sorted(known)
+    close = difflib.get_close_matches(name, names, n=1)
+    hint = f"did you mean {close[0]!r}? " if close else ""
+    return f"which is unknown; {hint}Known: {', '.join(names) or 'none yet'}"
+
+
+def _model_at(model: type[BaseModel] | None, path: tuple[object, ...]) -> type[BaseModel] | None:
+    """The model that owns the last key of a path, to name the keys it knows."""
+    for step in path[:-1]:
+        field = model.model_fields.get(str(step)) if model else None
+        if field is None:
+            continue
+        inner = [field.annotation, *getattr(field.annotation, "__args__", ())]
+        models = [each for each in inner if isinstance(each, type) and issubclass(each, BaseModel)]
+        model = models[0] if models else None
+    return model
+
+
+def explain(error: ValidationError, model: type[BaseModel], prefix: str = "") -> str:
+    """The first error of pydantic as one sentence: key path, what is wrong, the mend."""
+    first = error.errors(include_url=False)[0]
+    path = tuple(step for step in first["loc"] if step != "[key]")
+    name = ".".join([prefix, *map(str, path)] if prefix else map(str, path))
+    last = str(path[-1]) if path else ""
+    kind = first["type"]
+    if kind == "extra_forbidden":
+        owner = _model_at(model, path)
+        return f"{name}: the key {last!r} {_unknown(last, owner.model_fields if owner else [])}"
+    if kind == "missing":
+        return f"{name}: this key is missing; add it"
+    if kind == "enum" and "Topic" not in name and path and "topics" in path:
+        return f"{name}: {first['input']!r} is no topic; known topics: {', '.join(Topic)}"
+    if kind in {"value_error", "assertion_error"}:
+        text = str(first["msg"]).partition(", ")[2]
+        return f"{name}: {text}" if name else text
+    found = "" if "password" in name or "url" in name else f", not {first['input']!r}"
+    return f"{name}: {str(first['msg'])[0].lower()}{str(first['msg'])[1:]}{found}; mend this value"
+
+
+def parse(text: str, *, folder: Path = Path(), name: str = "ouvidor.toml") -> Config:
+    """A configuration from the text of a file; raises ConfigError."""
+    try:
+        data = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"{name}: not valid TOML: {error}; mend that line") from error
+    if "folder" in data:
+        raise ConfigError(f"{name}: folder: the key 'folder' is unknown; remove it")
+    try:
+        return Config(**data, folder=folder)
+    except ValidationError as error:
+        raise ConfigError(f"{name}: {explain(error, Config)}") from error
+
+
+def load(path: Path | None = None) -> Config:
+    """The configuration in ``path``, ``$OUVIDOR_CONFIG`` or ``./ouvidor.toml``."""
+    path = path or Path(os.environ.get("OUVIDOR_CONFIG") or DEFAULT_FILE)
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError as error:
+        message = f"{path}: no such file; write one with `ouvidor init` or name one with --config"
+        raise ConfigError(message) from error
+    except (OSError, UnicodeDecodeError) as error:
+        message = f"{path}: cannot be read ({error}); it has to be a UTF-8 text file you may read"
+        raise ConfigError(message) from error
+    return parse(text, folder=path.resolve().parent, name=str(path))

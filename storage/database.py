@@ -1,0 +1,177 @@
+"""The engine, its transactions and its schema version; SQLite and PostgreSQL behave alike."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Connection, Engine, create_engine, event, inspect, text
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import DatabaseError, DBAPIError, OperationalError, SQLAlchemyError
+
+BUSY_SECONDS = 60
+"""How long a SQLite writer waits for another one before it gives up."""
+
+HEAD = "0001"
+"""The schema this program writes; the last file in ``migrations/versions``."""
+
+_MIGRATION_LOCK = 0x0D1D0
+
+
+class StorageError(Exception):
+    """The database cannot be used; the text says why and what to do."""
+
+
+@dataclass(frozen=True, slots=True)
+class Database:
+    """An open database. Transactions are short: claim, work, commit."""
+
+    engine: Engine
+
+    @property
+    def embedded(self) -> bool:
+        """Whether this is SQLite."""
+        return self.engine.dialect.name == "sqlite"
+
+    @contextmanager
+    def write(self) -> Iterator[Connection]:
+        """One transaction that may write; on SQLite it takes the write lock at once."""
+        with _sentences(self.engine), self.engine.connect() as connection:
+            connection.execution_options(ouvidor_write=True)
+            with connection.begin():
+                yield connection
+
+    @contextmanager
+    def read(self) -> Iterator[Connection]:
+        """One consistent view; never blocks and is never blocked by a writer."""
+        with _sentences(self.engine), self.engine.connect() as connection, connection.begin():
+            yield connection
+
+    def close(self) -> None:
+        """Give every connection back."""
+        self.engine.dispose()
+
+
+@contextmanager
+def _sentences(engine: Engine) -> Iterator[None]:
+    try:
+        yield
+    except DBAPIError as error:
+        # Exactly DatabaseError is how SQLite reports a file that is damaged or none of its own.
+        broken = isinstance(error, OperationalError) or type(error) is DatabaseError
+        if broken or error.connection_invalidated:
+            raise StorageError(_why(engine, error)) from error
+        raise
+
+
+_SQLITE_REASONS = {
+    "database is locked": "is locked by another program; end it and try again",
+    "readonly": "may not be written; give this user the right to write file and folder",
+    "unable to open": "cannot be opened; check that its folder exists and may be written",
+    "disk is full": "cannot grow because the disk is full; free some space and try again",
+    "malformed": "is damaged; restore it from a backup",
+    "not a database": "is not a database; name another file or restore it from a backup",
+    "disk i/o error": "cannot be read or written (disk error); check the disk",
+}
+
+
+def _why(engine: Engine, error: DBAPIError) -> str:
+    where = engine.url.render_as_string(hide_password=True)
+    detail = " ".join(str(error.orig).split())
+    for sign, sentence in _SQLITE_REASONS.items():
+        if sign in detail.lower():
+            return f"The database {where} {sentence}."
+    return f"The database {where} does not answer: {detail}. Check the URL and the server."
+
+
+def _sqlite_connect(connection: sqlite3.Connection, _record: object) -> None:
+    # SQLAlchemy's begin event decides how a transaction starts; the driver must not.
+    connection.isolation_level = None
+    connection.execute(f"PRAGMA busy_timeout = {BUSY_SECONDS * 1000}")
+    connection.execute("PRAGMA foreign_keys = ON")
+    connection.execute("PRAGMA journal_mode = WAL")
+    # FULL, not NORMAL: a mail marked as sent stays marked after a power cut.
+    connection.execute("PRAGMA synchronous = FULL")
+
+
+def _sqlite_begin(connection: Connection) -> None:
+    write = connection.get_execution_options().get("ouvidor_write", False)
+    # A deferred transaction that turns into a writer fails at once when another one
+    # wrote in between; IMMEDIATE waits its turn.
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if write else "BEGIN")
+
+
+def _engine(url: str) -> Engine:
+    parsed = make_url(url)
+    if parsed.get_backend_name() == "postgresql":
+        parsed = parsed.set(drivername="postgresql+psycopg")
+        return create_engine(parsed, pool_pre_ping=True, connect_args={"connect_timeout": 15})
+    name = parsed.database
+    if name and name != ":memory:" and not Path(name).parent.is_dir():
+        raise StorageError(
+            f"The folder of the database {name} does not exist; create it or mend the URL."
+        )
+    engine = create_engine(parsed, connect_args={"timeout": BUSY_SECONDS})
+    event.listen(engine, "connect", _sqlite_connect)
+    event.listen(engine, "begin", _sqlite_begin)
+    return engine
+
+
+def schema_version(connection: Connection) -> str | None:
+    """The schema the database has, or None for an empty one."""
+    if not inspect(connection).has_table("alembic_version"):
+        return None
+    return connection.execute(text("SELECT version_num FROM alembic_version")).scalar()
+
+
+def _migrate(database: Database) -> None:
+    # Imported here: a database that is up to date does not pay for Alembic.
+    from .migrations import known_versions, upgrade
+
+    with database.write() as connection:
+        if not database.embedded:
+            connection.execute(text(f"SELECT pg_advisory_xact_lock({_MIGRATION_LOCK})"))
+        found = schema_version(connection)
+        if found is not None and found not in known_versions():
+            where = database.engine.url.render_as_string(hide_password=True)
+            raise StorageError(
+                f"The database {where} was written by a newer Ouvidor (schema {found}); "
+                "upgrade this program or name another database."
+            )
+        upgrade(connection)
+
+
+def open_database(url: str) -> Database:
+    """Open the database at ``url`` and bring its schema up to date.
+
+    Raises StorageError with a sentence when it cannot be opened, read or migrated.
+    """
+    database = Database(_engine(url))
+    try:
+        with database.read() as connection:
+            current = schema_version(connection)
+        if current != HEAD:
+            _migrate(database)
+    except SQLAlchemyError as error:
+        database.close()
+        detail = " ".join(str(error).split())[:300]
+        raise StorageError(f"The database cannot be prepared: {detail}") from error
+    except StorageError:
+        database.close()
+        raise
+    return database
+
+
+def upsert(connection: Connection, table: Any) -> Any:
+    """An INSERT of the connection's dialect that knows ``on_conflict_do_…``."""
+    if connection.dialect.name == "sqlite":
+        from sqlalchemy.dialects.sqlite import insert as sqlite_insert
+
+        return sqlite_insert(table)
+    from sqlalchemy.dialects.postgresql import insert as postgresql_insert
+
+    return postgresql_insert(table)

@@ -1,0 +1,300 @@
+"""Feedback at the door: masked, compared, stored once, with a revision for every edit."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import unicodedata
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import zstandard
+from sqlalchemy import Connection, Row, bindparam, insert, select, update
+
+from . import privacy
+from . import tables as t
+from .database import Database, StorageError, upsert
+from .runs import LEASE, Run, save_checkpoint
+from .vocabulary import Checkpoint, Feedback
+
+_CHUNK = 500
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Saved:
+    """What became of one page. ``settled`` of the unchanged were known to the last joined run."""
+
+    new: int
+    changed: int
+    unchanged: int
+    settled: int
+
+
+@dataclass(frozen=True, slots=True)
+class Door:
+    """What every feedback passes on its way in.
+
+    ``key`` is the installation's secret for pseudonyms and tokens, ``zone`` the brand's.
+    """
+
+    key: bytes
+    zone: ZoneInfo
+
+
+def fold(text: str) -> str:
+    """Case and accents folded: the form that search compares."""
+    decomposed = unicodedata.normalize("NFKD", text.casefold())
+    return "".join(char for char in decomposed if not unicodedata.combining(char))
+
+
+def save_page(
+    db: Database,
+    run: Run,
+    items: Sequence[Feedback],
+    checkpoint: Checkpoint | None,
+    *,
+    door: Door,
+    now: datetime,
+    rejected: int = 0,
+) -> Saved:
+    """Store one page and its checkpoint in one transaction.
+
+    An item that stands twice on the page counts once, the later state winning. Raises
+    StorageError when the run was closed by another process meanwhile.
+    """
+    rows = {item.external_id: _row(item, run, door, now) for item in items}
+    with db.write() as connection:
+        _renew(connection, run, now)
+        saved = _save(connection, run, rows, now)
+        _count(connection, run, saved, len(items), rejected)
+        if checkpoint is not None:
+            save_checkpoint(connection, run, checkpoint, now)
+    return saved
+
+
+def _renew(connection: Connection, run: Run, now: datetime) -> None:
+    alive = connection.execute(
+        update(t.run)
+        .where(t.run.c.id == run.id, t.run.c.finished_at.is_(None))
+        .values(lease_until=now + LEASE)
+    )
+    if alive.rowcount != 1:
+        raise StorageError(f"{run.source}: this run was taken for dead and closed by another one.")
+
+
+def _count(connection: Connection, run: Run, saved: Saved, seen: int, rejected: int) -> None:
+    connection.execute(
+        update(t.run)
+        .where(t.run.c.id == run.id)
+        .values(
+            pages=t.run.c.pages + 1,
+            seen=t.run.c.seen + seen,
+            new=t.run.c.new + saved.new,
+            changed=t.run.c.changed + saved.changed,
+            rejected=t.run.c.rejected + rejected,
+        )
+    )
+
+
+def _row(item: Feedback, run: Run, door: Door, now: datetime) -> dict[str, Any]:
+    """The masked row of one feedback, with its content hash and the day it counts on."""
+
+    def masked(text: str | None) -> str:
+        return privacy.mask(text or "", door.key)
+
+    reply = item.reply
+    row: dict[str, Any] = {
+        "source_id": run.source_id,
+        "external_id": privacy.clean(item.external_id),
+        "kind": item.kind.value,
+        "title": masked(item.title),
+        "text": masked(item.text),
+        "language": item.language,
+        "stars": item.stars,
+        "rating": item.rating,
+        "rating_scale": item.rating_scale,
+        "category": privacy.clean(item.category) if item.category else None,
+        "published_at": item.published_at,
+        "edited_at": item.edited_at,
+        "author": privacy.pseudonym(item.author, door.key) if item.author else None,
+        "url": privacy.clean(item.url) if item.url else None,
+        "reply_text": masked(reply.text) if reply else None,
+        "reply_at": reply.at if reply else None,
+        "attributes": {privacy.clean(str(k)): masked(str(v)) for k, v in item.attributes.items()},
+        "day": _day(item, run, door.zone, now),
+    }
+    row["folded"] = fold(f"{row['title']}\n{row['text']}")
+    row["content_hash"] = content_hash(row)
+    row["_raw"] = _payload(item, door) if item.raw else None
+    return row
+
+
+def _payload(item: Feedback, door: Door) -> bytes:
+    """The payload behind the same filter: the author is no more readable there than here."""
+    raw = privacy.mask(item.raw, door.key)
+    if item.author and item.author.strip():
+        raw = raw.replace(item.author, privacy.pseudonym(item.author, door.key))
+    return zstandard.compress(raw.encode("utf-8"))
+
+
+def _day(item: Feedback, run: Run, zone: ZoneInfo, now: datetime) -> date | None:
+    if item.published_at is not None:
+        return item.published_at.astimezone(zone).date()
+    return None if run.first else now.astimezone(zone).date()
+
+
+_HASHED = ("kind", "title", "text", "stars", "rating", "reply_text", "category")
+
+
+def content_hash(row: dict[str, Any]) -> str:
+    """SHA-256 over what a person can change: text, stars, rating, reply."""
+    content = json.dumps([row[name] for name in _HASHED], ensure_ascii=False)
+    return hashlib.sha256(content.encode("utf-8")).hexdigest()
+
+
+def _save(
+    connection: Connection, run: Run, rows: dict[str, dict[str, Any]], now: datetime
+) -> Saved:
+    known = _known(connection, run.source_id, list(rows))
+    fresh = [row for key, row in rows.items() if key not in known]
+    changed: list[tuple[Row[Any], dict[str, Any]]] = []
+    same: list[tuple[Row[Any], dict[str, Any]]] = []
+    for key, old in known.items():
+        (changed if _differs(old, rows[key]) else same).append((old, rows[key]))
+    _insert(connection, run, fresh, now)
+    _revise(connection, run, changed, now)
+    _touch(connection, same, now)
+    days = {row["day"] for row in fresh} | {old.day for old, _ in changed}
+    mark_dirty(connection, run.source_id, days | {row["day"] for _, row in changed})
+    if fresh:
+        connection.execute(
+            update(t.source).where(t.source.c.id == run.source_id).values(last_new_at=now)
+        )
+    return Saved(
+        new=len(fresh),
+        changed=len(changed),
+        unchanged=len(same),
+        settled=sum(old.settled for old, _ in same),
+    )
+
+
+def _known(connection: Connection, source_id: int, ids: list[str]) -> dict[str, Row[Any]]:
+    found: dict[str, Row[Any]] = {}
+    for start in range(0, len(ids), _CHUNK):
+        query = select(t.feedback).where(
+            t.feedback.c.source_id == source_id,
+            t.feedback.c.external_id.in_(ids[start : start + _CHUNK]),
+        )
+        found |= {row.external_id: row for row in connection.execute(query)}
+    return found
+
+
+def _differs(old: Row[Any], new: dict[str, Any]) -> bool:
+    """Whether this is an edit; an older state that arrives late is none."""
+    if old.content_hash == new["content_hash"]:
+        return False
+    return not (old.edited_at and new["edited_at"] and new["edited_at"] < old.edited_at)
+
+
+def _insert(connection: Connection, run: Run, rows: list[dict[str, Any]], now: datetime) -> None:
+    if not rows:
+        return
+    born = {"first_seen_at": now, "last_seen_at": now, "changed_at": now, "run_id": run.id}
+    state = {"settled": False, "pending": True}
+    values = [{k: v for k, v in row.items() if k != "_raw"} | born | state for row in rows]
+    connection.execute(insert(t.feedback), values)
+    if any(row["_raw"] for row in rows):
+        ids = _ids(connection, run.source_id, [row["external_id"] for row in rows])
+        _keep_payloads(connection, [(ids[row["external_id"]], row) for row in rows], now)
+
+
+def _ids(connection: Connection, source_id: int, external: list[str]) -> dict[str, int]:
+    found: dict[str, int] = {}
+    for start in range(0, len(external), _CHUNK):
+        query = select(t.feedback.c.external_id, t.feedback.c.id).where(
+            t.feedback.c.source_id == source_id,
+            t.feedback.c.external_id.in_(external[start : start + _CHUNK]),
+        )
+        found |= {row.external_id: row.id for row in connection.execute(query)}
+    return found
+
+
+def _keep_payloads(
+    connection: Connection, rows: list[tuple[int, dict[str, Any]]], now: datetime
+) -> None:
+    values = [
+        {
+            "feedback_id": feedback_id,
+            "content_hash": row["content_hash"],
+            "seen_at": now,
+            "body": row["_raw"],
+        }
+        for feedback_id, row in rows
+        if row["_raw"]
+    ]
+    if values:
+        statement = upsert(connection, t.payload).on_conflict_do_nothing()
+        connection.execute(statement, values)
+
+
+_REVISED = (
+    "title",
+    "text",
+    "stars",
+    "rating",
+    "edited_at",
+    "reply_text",
+    "reply_at",
+    "content_hash",
+)
+
+
+def _revise(
+    connection: Connection,
+    run: Run,
+    pairs: list[tuple[Row[Any], dict[str, Any]]],
+    now: datetime,
+) -> None:
+    if not pairs:
+        return
+    old_states = [
+        {"feedback_id": old.id, "replaced_at": now}
+        | {name: getattr(old, name) for name in _REVISED}
+        for old, _ in pairs
+    ]
+    connection.execute(insert(t.revision), old_states)
+    for old, row in pairs:
+        values = {k: v for k, v in row.items() if k not in {"_raw", "source_id"}}
+        # An edit is no new event: it stays on the day it had.
+        values["day"] = old.day if old.published_at == row["published_at"] else row["day"]
+        values["day"] = values["day"] or old.day
+        state = {"settled": False, "pending": True, "claimed_by": None, "claimed_until": None}
+        seen = {"last_seen_at": now, "changed_at": now, "run_id": run.id}
+        connection.execute(
+            update(t.feedback).where(t.feedback.c.id == old.id).values(values | state | seen)
+        )
+    _keep_payloads(connection, [(old.id, row) for old, row in pairs], now)
+
+
+def _touch(
+    connection: Connection, pairs: list[tuple[Row[Any], dict[str, Any]]], now: datetime
+) -> None:
+    """Seen again; what no person wrote (votes, the reply's time) follows without a revision."""
+    if not pairs:
+        return
+    connection.execute(
+        update(t.feedback)
+        .where(t.feedback.c.id == bindparam("row_id"))
+        .values(last_seen_at=now, attributes=bindparam("now_attributes")),
+        [{"row_id": old.id, "now_attributes": row["attributes"]} for old, row in pairs],
+    )
+
+
+def mark_dirty(connection: Connection, source_id: int, days: Iterable[date | None]) -> None:
+    """Days whose series must be counted again, in the transaction that changed them."""
+    values = [{"source_id": source_id, "day": day} for day in days if day is not None]
+    if values:
+        connection.execute(upsert(connection, t.dirty_day).on_conflict_do_nothing(), values)
