@@ -268,15 +268,23 @@ def _revise(
     connection.execute(insert(t.revision), old_states)
     for old, row in pairs:
         values = {k: v for k, v in row.items() if k not in {"_raw", "source_id"}}
-        # An edit is no new event: it stays on the day it had.
-        values["day"] = old.day if old.published_at == row["published_at"] else row["day"]
-        values["day"] = values["day"] or old.day
+        if _born_before(old, row):
+            # An edit is no new event: it stays on the day it had.
+            values |= {"published_at": old.published_at, "day": old.day or row["day"]}
         state = {"settled": False, "pending": True, "claimed_by": None, "claimed_until": None}
         seen = {"last_seen_at": now, "changed_at": now, "run_id": run.id}
         connection.execute(
             update(t.feedback).where(t.feedback.c.id == old.id).values(values | state | seen)
         )
     _keep_payloads(connection, [(old.id, row) for old, row in pairs], now)
+
+
+def _born_before(old: Row[Any], new: dict[str, Any]) -> bool:
+    """Feeds that show one date move it with every edit: the earliest one seen is the birth."""
+    published: datetime | None = old.published_at
+    return new["published_at"] is None or (
+        published is not None and published <= new["published_at"]
+    )
 
 
 def _touch(

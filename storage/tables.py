@@ -193,8 +193,20 @@ feedback = Table(
     Index(
         "ix_feedback_pending",
         "id",
-        sqlite_where=text("pending"),
+        sqlite_where=text("pending = 1"),
         postgresql_where=text("pending"),
+    ),
+    Index(
+        "ix_feedback_unsettled",
+        "source_id",
+        sqlite_where=text("settled = 0"),
+        postgresql_where=text("NOT settled"),
+    ),
+    Index(
+        "ix_feedback_claimed_by",
+        "claimed_by",
+        sqlite_where=text("claimed_by IS NOT NULL"),
+        postgresql_where=text("claimed_by IS NOT NULL"),
     ),
 )
 
@@ -386,6 +398,12 @@ message = Table(
     Column("quoted", Json, nullable=False, default=list),
     CheckConstraint("state IN ('waiting', 'sent', 'failed')", name="state"),
     Index("ix_message_state_due_at", "state", "due_at"),
+    Index(
+        "ix_message_claimed_by",
+        "claimed_by",
+        sqlite_where=text("claimed_by IS NOT NULL"),
+        postgresql_where=text("claimed_by IS NOT NULL"),
+    ),
 )
 
 delivery = Table(

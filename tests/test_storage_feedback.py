@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -11,7 +12,7 @@ from sqlalchemy import func, select
 
 from ouvidor.storage import runs, series
 from ouvidor.storage import tables as t
-from ouvidor.storage.database import Database, StorageError
+from ouvidor.storage.database import Database, StorageError, open_database
 from ouvidor.storage.feedback import Door, Saved, save_page
 from ouvidor.storage.runs import Run, Verdict
 from ouvidor.storage.vocabulary import Checkpoint, Feedback, Outcome, Reply
@@ -90,6 +91,20 @@ def test_an_edit_stays_on_its_day(db: Database, door: Door, now: datetime) -> No
 
     with db.read() as connection:
         assert connection.execute(select(t.feedback.c.day)).scalar_one() == date(2026, 9, 30)
+
+
+def test_a_feed_whose_only_date_moves_with_the_edit_keeps_the_day(
+    db: Database, door: Door, now: datetime
+) -> None:
+    run = begin(db, now)
+    save_page(db, run, [review(1)], None, door=door, now=now)
+    moved = review(1, "Outra", published_at=now, edited_at=now)
+    save_page(db, run, [moved], None, door=door, now=now)
+
+    with db.read() as connection:
+        row = connection.execute(select(t.feedback)).one()
+    assert row.day == date(2026, 9, 30)
+    assert row.edited_at == now
 
 
 def test_an_older_state_that_arrives_late_is_no_edit(
@@ -236,3 +251,25 @@ def test_ten_thousand_in_one_page(db: Database, door: Door, now: datetime) -> No
 
     assert save_page(db, run, page, None, door=door, now=now).new == 10_000
     assert save_page(db, run, page, None, door=door, now=now).unchanged == 10_000
+
+
+@pytest.mark.parametrize(
+    ("query", "index"),
+    [
+        ("SELECT id FROM feedback WHERE pending = 1 ORDER BY id LIMIT 5", "ix_feedback_pending"),
+        (
+            "UPDATE feedback SET settled = 1 WHERE source_id = 1 AND settled = 0",
+            "ix_feedback_unsettled",
+        ),
+        (
+            "SELECT DISTINCT claimed_by FROM feedback WHERE claimed_by IS NOT NULL",
+            "ix_feedback_claimed_by",
+        ),
+    ],
+)
+def test_hot_queries_read_a_partial_index(tmp_path: Path, query: str, index: str) -> None:
+    db = open_database(f"sqlite:///{tmp_path / 'x.db'}")
+    with db.read() as connection:
+        plan = connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {query}").all()
+    db.close()
+    assert index in str(plan)

@@ -99,6 +99,14 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id", name=op.f("pk_message")),
         sa.UniqueConstraint("key", name=op.f("uq_message_key")),
     )
+    op.create_index(
+        "ix_message_claimed_by",
+        "message",
+        ["claimed_by"],
+        unique=False,
+        sqlite_where=sa.text("claimed_by IS NOT NULL"),
+        postgresql_where=sa.text("claimed_by IS NOT NULL"),
+    )
     op.create_index("ix_message_state_due_at", "message", ["state", "due_at"], unique=False)
     op.create_table(
         "refusal",
@@ -266,14 +274,30 @@ def upgrade() -> None:
     )
     op.create_index("ix_feedback_author", "feedback", ["author"], unique=False)
     op.create_index(
+        "ix_feedback_claimed_by",
+        "feedback",
+        ["claimed_by"],
+        unique=False,
+        sqlite_where=sa.text("claimed_by IS NOT NULL"),
+        postgresql_where=sa.text("claimed_by IS NOT NULL"),
+    )
+    op.create_index(
         "ix_feedback_pending",
         "feedback",
         ["id"],
         unique=False,
-        sqlite_where=sa.text("pending"),
+        sqlite_where=sa.text("pending = 1"),
         postgresql_where=sa.text("pending"),
     )
     op.create_index("ix_feedback_source_id_day", "feedback", ["source_id", "day"], unique=False)
+    op.create_index(
+        "ix_feedback_unsettled",
+        "feedback",
+        ["source_id"],
+        unique=False,
+        sqlite_where=sa.text("settled = 0"),
+        postgresql_where=sa.text("NOT settled"),
+    )
     op.create_table(
         "annotation",
         sa.Column("feedback_id", sa.Integer(), nullable=False),
