@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import unicodedata
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -21,6 +22,8 @@ from .runs import LEASE, Run, save_checkpoint
 from .vocabulary import Checkpoint, Feedback
 
 _CHUNK = 500
+_COMPRESSOR = zstandard.ZstdCompressor()
+_ACCENTS = re.compile(r"[\u0300-\u036f]+")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,8 +49,9 @@ class Door:
 
 def fold(text: str) -> str:
     """Case and accents folded: the form that search compares."""
-    decomposed = unicodedata.normalize("NFKD", text.casefold())
-    return "".join(char for char in decomposed if not unicodedata.combining(char))
+    if text.isascii():
+        return text.lower()
+    return _ACCENTS.sub("", unicodedata.normalize("NFKD", text.casefold()))
 
 
 def save_page(
@@ -137,7 +141,7 @@ def _payload(item: Feedback, door: Door) -> bytes:
     raw = privacy.mask(item.raw, door.key)
     if item.author and item.author.strip():
         raw = raw.replace(item.author, privacy.pseudonym(item.author, door.key))
-    return zstandard.compress(raw.encode("utf-8"))
+    return _COMPRESSOR.compress(raw.encode("utf-8"))
 
 
 def _day(item: Feedback, run: Run, zone: ZoneInfo, now: datetime) -> date | None:
