@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import difflib
 import os
+import re
 import tomllib
 from collections.abc import Iterable, Mapping
 from datetime import timedelta
@@ -47,10 +48,20 @@ def _zone(name: str) -> str:
     return name
 
 
-def _address(value: str) -> str:
+def check_name(value: str) -> str:
+    """The value, if it can name a table; raises ValueError with the mend."""
+    if not re.fullmatch(r"[a-z0-9][a-z0-9_.-]{0,62}", value, re.ASCII):
+        message = f"{value!r} is no name; use small letters, digits, '-', '_' and '.'"
+        raise ValueError(message)
+    return value
+
+
+def check_address(value: str) -> str:
+    """The value, if it is a mail address; raises ValueError with the mend."""
     local, at, domain = value.rpartition("@")
     blank = any(char.isspace() or not char.isprintable() for char in value)
-    if not (local and at and domain) or blank or any(char in value for char in "<>,;"):
+    foreign = not local.isascii() or any(char in value for char in "<>,;")
+    if not (local and at and domain) or blank or foreign:
         message = f"{value!r} is no mail address; write one like 'ana@example.com'"
         raise ValueError(message)
     return value
@@ -106,9 +117,9 @@ def _secret(value: object) -> Secret:
 SecretValue = Annotated[Secret, BeforeValidator(_secret)]
 """A secret in the configuration: ``{ env = "NAME" }``, read from ``$NAME`` or ``$NAME_FILE``."""
 
-Name = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9_.-]{0,62}$")]
+Name = Annotated[str, AfterValidator(check_name)]
 Zone = Annotated[str, AfterValidator(_zone)]
-Address = Annotated[str, AfterValidator(_address)]
+Address = Annotated[str, AfterValidator(check_address)]
 Line = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=500)]
 Locale = Literal["pt-BR", "es", "en"]
 
@@ -285,7 +296,7 @@ class Config(Table):
         for where, names, known in self._references():
             for name in names:
                 if name not in known:
-                    message = f"{where} names {name!r}, {_unknown(name, known)}"
+                    message = f"{where} names {name!r}, {unknown(name, known)}"
                     raise ValueError(message)
         return self
 
@@ -322,7 +333,8 @@ def _checked_environment_url() -> str:
         raise ConfigError(f"OUVIDOR_DATABASE_URL: {error}") from error
 
 
-def _unknown(name: str, known: Iterable[str]) -> str:
+def unknown(name: str, known: Iterable[str]) -> str:
+    """The rest of a sentence about a name nobody knows: the likeliest one, and all of them."""
     names = sorted(known)
     close = difflib.get_close_matches(name, names, n=1)
     hint = f"did you mean {close[0]!r}? " if close else ""
@@ -350,7 +362,7 @@ def explain(error: ValidationError, model: type[BaseModel], prefix: str = "") ->
     kind = first["type"]
     if kind == "extra_forbidden":
         owner = _model_at(model, path)
-        return f"{name}: the key {last!r} {_unknown(last, owner.model_fields if owner else [])}"
+        return f"{name}: the key {last!r} {unknown(last, owner.model_fields if owner else [])}"
     if kind == "missing":
         return f"{name}: this key is missing; add it"
     if kind == "enum" and "Topic" not in name and path and "topics" in path:
@@ -358,6 +370,10 @@ def explain(error: ValidationError, model: type[BaseModel], prefix: str = "") ->
     if kind in {"value_error", "assertion_error"}:
         text = str(first["msg"]).partition(", ")[2]
         return f"{name}: {text}" if name else text
+    if kind in {"model_type", "dict_type", "model_attributes_type"}:
+        return (
+            f"{name}: this has to be a table, not {first['input']!r}; write [{name}] and its keys"
+        )
     found = "" if "password" in name or "url" in name else f", not {first['input']!r}"
     return f"{name}: {str(first['msg'])[0].lower()}{str(first['msg'])[1:]}{found}; mend this value"
 

@@ -15,12 +15,13 @@ from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
+from sqlalchemy import select
+
 from ouvidor.storage import runs
 from ouvidor.storage import tables as t
 from ouvidor.storage.database import Database, open_database
 from ouvidor.storage.feedback import Door, save_page
 from ouvidor.storage.vocabulary import Feedback
-from sqlalchemy import select
 
 NOW = datetime(2026, 10, 5, 15, tzinfo=UTC)
 PAGE = 500

@@ -25,6 +25,17 @@ SALE = (date(2026, 9, 14), date(2026, 9, 20))
 INCIDENT = (date(2026, 10, 14), LAST_DAY)
 """Pix is charged but no order is made, and the checkout of app 5.2.0 freezes."""
 SOURCES = ("app-br", "app-mx", "app-us", "pesquisa", "reclamacoes", "lojas")
+"""What the stand-in brand's configuration reads."""
+MORE = (
+    "play",
+    "google-recife",
+    "google-curitiba",
+    "reclame-aqui",
+    "consumidor-gov",
+    "trustpilot",
+    "cfpb",
+)
+"""What only the APIs with keys serve."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,8 +57,25 @@ class Edit:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Step:
+    """What became of a complaint after the first answer: ``kind`` says what happened.
+
+    ``company``, ``consumer``, ``evaluation``, ``moderation``, ``frozen``, ``deactivated``,
+    ``response``; ``details`` are what that kind of step brings along.
+    """
+
+    at: datetime
+    kind: str
+    text: str = ""
+    details: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Piece:
-    """One thing one person said; ``details`` are fields that only its source knows."""
+    """One thing one person said; ``details`` are fields that only its source knows.
+
+    From ``gone`` on the source no longer shows it.
+    """
 
     source: str
     id: str
@@ -63,6 +91,8 @@ class Piece:
     details: Mapping[str, str] = field(default_factory=dict)
     edits: tuple[Edit, ...] = ()
     reply: Reply | None = None
+    steps: tuple[Step, ...] = ()
+    gone: datetime | None = None
     updated: datetime
 
     @property
@@ -75,12 +105,18 @@ class Piece:
         """The week of the demo's calendar, from 1."""
         return (self.day - FIRST_DAY).days // 7 + 1
 
+    @property
+    def changed(self) -> datetime:
+        """When anything about it last changed, reply and steps included."""
+        later = [self.updated, *(step.at for step in self.steps)]
+        return max([*later, self.reply.at] if self.reply else later)
+
     def as_of(self, now: datetime) -> Piece | None:
-        """This piece in the state it had at ``now``; None before it was published.
+        """This piece in the state it had at ``now``; None before it was published or once gone.
 
         ``updated`` is the time of the last edit; a reply does not move it.
         """
-        if self.at > now:
+        if self.at > now or (self.gone and self.gone <= now):
             return None
         shown = self
         for edit in self.edits:
@@ -93,7 +129,8 @@ class Piece:
                     updated=edit.at,
                 )
         reply = self.reply if self.reply and self.reply.at <= now else None
-        return replace(shown, reply=reply)
+        steps = tuple(step for step in self.steps if step.at <= now)
+        return replace(shown, reply=reply, steps=steps)
 
 
 def as_of(pieces: Iterable[Piece], now: datetime) -> list[Piece]:
@@ -109,7 +146,10 @@ def parse(line: str) -> Piece:
     edits = (
         Edit(**edit | {"at": datetime.fromisoformat(edit["at"])}) for edit in raw.pop("edits", ())
     )
-    reply = raw.pop("reply", None)
+    steps = (
+        Step(**step | {"at": datetime.fromisoformat(step["at"])}) for step in raw.pop("steps", ())
+    )
+    reply, gone = raw.pop("reply", None), raw.pop("gone", None)
     return Piece(
         at=at,
         updated=at,
@@ -117,16 +157,18 @@ def parse(line: str) -> Piece:
         about=tuple(Topic(topic) for topic in raw.pop("about", ())),
         edits=tuple(edits),
         reply=Reply(at=datetime.fromisoformat(reply["at"]), text=reply["text"]) if reply else None,
+        steps=tuple(steps),
+        gone=datetime.fromisoformat(gone) if gone else None,
         **raw,
     )
 
 
 @cache
-def read_feedback() -> tuple[Piece, ...]:
+def read_feedback(sources: tuple[str, ...] = SOURCES) -> tuple[Piece, ...]:
     """All sixteen weeks, source by source, each in order of time."""
     folder = resources.files(__package__)
     return tuple(
         parse(line)
-        for source in SOURCES
+        for source in sources
         for line in (folder / f"{source}.jsonl").read_text(encoding="utf-8").splitlines()
     )

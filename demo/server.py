@@ -10,21 +10,26 @@ import argparse
 import hashlib
 import re
 import threading
+import time
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from types import TracebackType
 from typing import Self, cast
-from urllib.parse import urlsplit
+from urllib.parse import parse_qs, urlsplit
 
 from .apple import APP, LAST_PAGE, STOREFRONTS, Page, feed_json, feed_xml, turn
 from .exports import EXPORTS
-from .feedback import Piece, as_of, read_feedback
+from .feedback import MORE, SOURCES, Piece, as_of, read_feedback
+from .keys import Keys, keys
+from .services import Services
+from .wire import Answer, Request
 
 FEED = re.compile(r"/(?P<country>[a-z]{2})/rss/customerreviews/(?P<options>.+)/(?P<style>json|xml)")
 SORTS = {"mostrecent": "mostRecent", "mosthelpful": "mostHelpful"}
@@ -49,28 +54,27 @@ class Fault:
     times: int | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Answer:
-    """One response before it goes out."""
-
-    status: int = HTTPStatus.OK
-    type: str = "text/plain; charset=utf-8"
-    body: bytes = b""
-    headers: Mapping[str, str] = field(default_factory=dict)
-
-
 class StandIn:
     """A loopback server that shows what was public at ``now`` (aware; may be set at any time).
 
     ``faults`` maps path prefixes to Faults, the longest match wins. ``requests`` counts requests
-    per path, ``answers`` per path and status (a hanging or dropped one has none).
+    per path, ``answers`` per path and status (a hanging or dropped one has none). ``services``
+    are the APIs that ask for ``keys``; their quotas and tokens age by ``now`` and by ``clock``
+    (seconds).
     """
 
     def __init__(
-        self, now: datetime, *, feedback: Sequence[Piece] | None = None, port: int = 0
+        self,
+        now: datetime,
+        *,
+        feedback: Sequence[Piece] | None = None,
+        port: int = 0,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.now = now
-        self.feedback = read_feedback() if feedback is None else tuple(feedback)
+        self.feedback = read_feedback(SOURCES + MORE) if feedback is None else tuple(feedback)
+        self.services = Services(self)
+        self._clock, self._started = clock, clock()
         self.faults: dict[str, Fault] = {}
         self.requests: Counter[str] = Counter()
         self.answers: Counter[tuple[str, int]] = Counter()
@@ -84,6 +88,15 @@ class StandIn:
     def url(self) -> str:
         """Where the stand-in answers, without a slash at the end."""
         return f"http://127.0.0.1:{self._server.server_address[1]}"
+
+    @property
+    def keys(self) -> Keys:
+        """What the APIs ask for; the same for every stand-in of this process."""
+        return keys()
+
+    def moment(self) -> datetime:
+        """``now`` plus the time that really went by since the start."""
+        return self.now + timedelta(seconds=self._clock() - self._started)
 
     def __enter__(self) -> Self:
         self._thread.start()
@@ -127,8 +140,15 @@ class StandIn:
                 return fault
         return None
 
+    def respond(self, request: Request) -> Answer:
+        """What the API, or else the public source, would say to this request at ``now``."""
+        answer = self.services.answer(request)
+        if answer is None and request.method == "GET":
+            return self.answer(request.path)
+        return answer or Answer(status=HTTPStatus.NOT_IMPLEMENTED, body=b"not implemented\n")
+
     def answer(self, path: str) -> Answer:
-        """What the real source would say at ``now``."""
+        """What the real public source would say at ``now``."""
         if path == "/robots.txt":
             return Answer(body=ROBOTS)
         if path in EXPORTS:
@@ -137,12 +157,17 @@ class StandIn:
             return self._feed(found["country"], found["options"], found["style"])
         return Answer(status=HTTPStatus.NOT_FOUND, body=b"not found\n")
 
-    def _shown(self, source: str | None) -> list[Piece]:
+    def shown(self, source: str | None) -> list[Piece]:
+        """The source's pieces as they stand at ``now``, oldest first."""
         return as_of((piece for piece in self.feedback if piece.source == source), self.now)
+
+    def told(self, source: str) -> list[Piece]:
+        """The source's pieces with all that will become of them, whatever the time."""
+        return [piece for piece in self.feedback if piece.source == source]
 
     def _export(self, path: str) -> Answer:
         source, kind, write = EXPORTS[path]
-        pieces = self._shown(source)
+        pieces = self.shown(source)
         changes = [piece.updated for piece in pieces]
         changes += [piece.reply.at for piece in pieces if piece.reply]
         modified = max(changes, default=self.now).astimezone(UTC)
@@ -157,7 +182,7 @@ class StandIn:
             return Answer(status=HTTPStatus.BAD_REQUEST, body=body)
         sort = SORTS.get(values.get("sortby", ""), "mostRecent")
         app = values.get("id", "")
-        pieces = self._shown(STOREFRONTS.get(country) if app == APP else None)
+        pieces = self.shown(STOREFRONTS.get(country) if app == APP else None)
         entries, pages = turn(pieces, sort, int(number))
         page = Page(
             base=self.url,
@@ -191,20 +216,38 @@ class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
 
     def do_GET(self) -> None:
+        self._serve()
+
+    def do_POST(self) -> None:
+        self._serve()
+
+    def _serve(self) -> None:
         brand = cast("_Server", self.server).brand
-        path = urlsplit(self.path).path
+        request = self._request(brand.url)
+        path = request.path
         brand.count(path)
         fault = brand.fault(path)
         if fault and fault.delay and brand.closing.wait(fault.delay):
             self.close_connection = True
             return
-        answer = brand.answer(path)
+        answer = brand.respond(request)
         if fault:
             self._send(path, _struck(answer, fault), fault.truncate)
-        elif answer.status == HTTPStatus.OK:
+        elif answer.status == HTTPStatus.OK and answer.cacheable:
             self._send(path, self._conditional(answer))
         else:
             self._send(path, answer)
+
+    def _request(self, base: str) -> Request:
+        parts = urlsplit(self.path)
+        return Request(
+            method=self.command,
+            path=parts.path,
+            base=base,
+            query=parse_qs(parts.query, keep_blank_values=True),
+            headers={name.lower(): value for name, value in self.headers.items()},
+            body=self.rfile.read(int(self.headers.get("Content-Length", "0"))),
+        )
 
     def _conditional(self, answer: Answer) -> Answer:
         tag = f'"{hashlib.sha256(answer.body).hexdigest()[:32]}"'
@@ -252,10 +295,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m ouvidor.demo.server", description=__doc__)
     parser.add_argument("--now", type=datetime.fromisoformat, required=True, metavar="ISO-TIME")
     parser.add_argument("--port", type=int, default=0)
+    parser.add_argument("--keys", type=Path, metavar="FOLDER", help="write the credentials there")
     options = parser.parse_args()
     if options.now.tzinfo is None:
         parser.error("--now needs an offset, such as 2026-10-11T12:00:00-03:00")
     with suppress(KeyboardInterrupt), StandIn(options.now, port=options.port) as brand:
+        if options.keys:
+            brand.keys.write(options.keys, brand.url)
         print(brand.url, flush=True)  # noqa: T201 (a script may read the address from here)
         brand.wait()
 

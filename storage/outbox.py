@@ -100,39 +100,43 @@ def claim(
 
 def mark_sent(db: Database, message: Waiting, *, now: datetime, detail: str = "") -> None:
     """It left the house."""
-    _mark(db, message, now, "sent", detail, state="sent", sent_at=now)
+    with db.write() as connection:
+        _mark(connection, message, now, "sent", detail, state="sent", sent_at=now)
 
 
 def mark_retry(
     db: Database, message: Waiting, *, now: datetime, next_at: datetime, detail: str
 ) -> None:
     """It did not leave; try again at ``next_at``."""
-    _mark(db, message, now, "retry", detail, due_at=next_at)
+    with db.write() as connection:
+        _mark(connection, message, now, "retry", detail, due_at=next_at)
 
 
 def mark_failed(
     db: Database, message: Waiting, *, now: datetime, detail: str, refuse: bool = False
 ) -> None:
     """It will never leave; ``refuse`` switches the recipient off until a person says otherwise."""
-    _mark(db, message, now, "failed", detail, state="failed")
-    if refuse:
-        with db.write() as connection:
+    with db.write() as connection:
+        _mark(connection, message, now, "failed", detail, state="failed")
+        if refuse:
             values = {"recipient": message.recipient, "at": now, "detail": detail}
             statement = upsert(connection, t.refusal).values(values)
             connection.execute(statement.on_conflict_do_nothing())
 
 
 def _mark(
-    db: Database, message: Waiting, now: datetime, result: str, detail: str, **values: object
+    connection: Connection,
+    message: Waiting,
+    now: datetime,
+    result: str,
+    detail: str,
+    **values: object,
 ) -> None:
     free = {"claimed_by": None, "claimed_until": None}
-    with db.write() as connection:
-        connection.execute(
-            update(t.message).where(t.message.c.id == message.id).values(values | free)
-        )
-        connection.execute(
-            insert(t.delivery).values(message_id=message.id, at=now, result=result, detail=detail)
-        )
+    connection.execute(update(t.message).where(t.message.c.id == message.id).values(values | free))
+    connection.execute(
+        insert(t.delivery).values(message_id=message.id, at=now, result=result, detail=detail)
+    )
 
 
 def refused(connection: Connection, recipient: str) -> bool:

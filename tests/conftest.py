@@ -15,6 +15,8 @@ from sqlalchemy import create_engine, text
 from ouvidor.storage.database import Database, open_database
 from ouvidor.storage.feedback import Door
 
+pytest.register_assert_rewrite("contract.suite")
+
 NOW = datetime(2026, 10, 5, 15, tzinfo=UTC)
 """A Monday noon in São Paulo."""
 

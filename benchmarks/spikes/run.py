@@ -72,7 +72,7 @@ class Product:
         return product([{"neg": neg, "tot": tot, **ctx}])[0]
 
 
-def other(detector: Any, evaluate: Any) -> Score:  # noqa: ANN401 - the bench has no types
+def other(detector: Any, evaluate: Any) -> Score:
     """A method of the bench with the same shape as ``product``."""
     return lambda series: [
         np.nan_to_num(
@@ -82,7 +82,7 @@ def other(detector: Any, evaluate: Any) -> Score:  # noqa: ANN401 - the bench ha
     ]
 
 
-def table(seed: int, reps: int, methods: dict[str, Score], gen: Any, evaluate: Any) -> None:  # noqa: ANN401 - the bench has no types
+def table(seed: int, reps: int, methods: dict[str, Score], gen: Any, evaluate: Any) -> None:
     """One line per method: detection at two rates of false alarms."""
     quiet = list(gen.dataset(reps, False, seed))
     spiked = list(gen.dataset(reps, True, seed))
@@ -107,7 +107,7 @@ def table(seed: int, reps: int, methods: dict[str, Score], gen: Any, evaluate: A
     outages(quiet, years.sum(), methods["product"], evaluate, seed)
 
 
-def outages(quiet: list[Series], years: float, score: Score, evaluate: Any, seed: int) -> None:  # noqa: ANN401 - the bench has no types
+def outages(quiet: list[Series], years: float, score: Score, evaluate: Any, seed: int) -> None:
     """Four outages a year, masked: they must not raise false alarms."""
     limit = evaluate.threshold_for(quiet, score(quiet), years, 0.1)
     masked = [dict(each, neg=list(each["neg"]), tot=list(each["tot"])) for each in quiet]
@@ -120,13 +120,13 @@ def outages(quiet: list[Series], years: float, score: Score, evaluate: Any, seed
     print(f"product      at the same score with masked outages: FA {false.sum() / years:.3f}")
 
 
-def portfolio(seed: int, size: int, gen: Any) -> None:  # noqa: ANN401 - the bench has no types
+def portfolio(seed: int, size: int, gen: Any) -> None:
     """What a reader of one brand gets: ``detect`` with a budget of one false alarm a month."""
     random = np.random.default_rng(seed)
     full = [index for index, row in enumerate(gen.SC) if "cold" not in row[-1]]
     series = [
-        gen.make_series(int(random.choice(full)), 5000 + each, each % SPIKES_EVERY == 0, seed, n_ob=1)
-        for each in range(size)
+        gen.make_series(int(random.choice(full)), 5000 + no, no % SPIKES_EVERY == 0, seed, n_ob=1)
+        for no in range(size)
     ]
     days = {str(number): _days(each) for number, each in enumerate(series)}
     told: dict[str, list[int]] = {name: [] for name in days}
@@ -173,7 +173,9 @@ def main() -> None:
     corpus = os.environ.get("OUVIDOR_CORPUS")
     if not corpus or not (bench := Path(corpus, "spikes", "bench")).is_dir():
         sys.exit("set OUVIDOR_CORPUS to the folder that holds spikes/bench")
+    # Nothing is written beside the bench.
     os.environ.setdefault("NUMBA_CACHE_DIR", tempfile.gettempdir())
+    sys.dont_write_bytecode = True
     sys.path.insert(0, str(bench))
     try:
         gen, evaluate, detectors = map(importlib.import_module, ("gen", "evaluate", "detectors"))

@@ -1,0 +1,214 @@
+"""Collector: what every kind of source declares, and the values it takes and gives.
+
+A collector is pure: bytes in, values out. It says what to ask for first and turns each answer into
+pages of Feedback; asking, storing and judging are the run's.
+"""
+
+from __future__ import annotations
+
+import difflib
+import pkgutil
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import timedelta
+from enum import StrEnum
+from functools import cache
+from importlib import import_module
+from pathlib import Path
+from typing import Annotated, Any, ClassVar, Generic, TypeVar
+from urllib.parse import urlsplit
+from zoneinfo import ZoneInfo
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+
+from ..config import ConfigError, Source, explain
+from ..storage.vocabulary import Feedback, Outcome
+from . import sources
+
+
+class Trait(StrEnum):
+    """What a kind of source is like; the contract's clauses are bound to these."""
+
+    PAGED = "paged"
+    """Read page by page, each page committed before the next is asked for."""
+    NEWEST_FIRST = "newest_first"
+    """Newest first: a page that holds nothing unsettled has joined known ground."""
+    CAPPED = "capped"
+    """Shows only so much, however much there is."""
+    POLLED = "polled"
+    """Asked again and again over the network."""
+    PUSHED = "pushed"
+    """Sends by itself; a run reads what has arrived."""
+    WHOLE_FILE = "whole_file"
+    """Every reading starts at the first row; the file may have been replaced."""
+
+
+class Trouble(Exception):  # noqa: N818 - the word of the house; it names a way to end, not a bug
+    """A source that cannot be read: the outcome, and one sentence that names the mend."""
+
+    def __init__(self, outcome: Outcome, sentence: str) -> None:
+        super().__init__(sentence)
+        self.outcome = outcome
+        self.sentence = sentence
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ask:
+    """What to read next: an address, or a file of this machine.
+
+    ``step`` is the collector's own note for when the answer comes. ``conditional`` says that
+    "not modified since the last joined run" would answer for the whole source.
+    """
+
+    url: str = ""
+    path: Path | None = None
+    step: Mapping[str, Any] = field(default_factory=dict)
+    conditional: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """What came back. Header names are in lower case; a whole file comes as ``path``."""
+
+    url: str = ""
+    status: int = 200
+    headers: Mapping[str, str] = field(default_factory=dict)
+    body: bytes = b""
+    path: Path | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rejected:
+    """Something that could not be read, set aside: where it stood, why, and its cells."""
+
+    where: str
+    reason: str
+    cells: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Page:
+    """One page of a source, stored in one transaction with its ``checkpoint``.
+
+    ``where`` names the place of each item (a row) and ``cells`` what stood there, for the operator
+    who gets it back when it is not fit to be stored. ``unknown`` counts fields the
+    parser does not know. ``next`` is None where nothing more is to be asked for; an answer may hold
+    many pages, and the last one's counts. ``empty`` is the proof that the source says
+    itself that there is nothing; ``capped`` says that it shows no more than this.
+    """
+
+    items: Sequence[Feedback] = ()
+    where: Sequence[str] = ()
+    cells: Sequence[Mapping[str, str]] = ()
+    rejected: Sequence[Rejected] = ()
+    unknown: Mapping[str, int] = field(default_factory=dict)
+    checkpoint: Mapping[str, object] = field(default_factory=dict)
+    next: Ask | None = None
+    empty: bool = False
+    capped: bool = False
+    notes: Sequence[str] = ()
+
+
+def _web_address(value: str) -> str:
+    parts = urlsplit(value)
+    if parts.scheme not in {"http", "https"} or not parts.hostname:
+        raise ValueError(f"{value!r} is no web address; write one like 'https://example.com'")
+    return value.rstrip("/")
+
+
+WebAddress = Annotated[str, AfterValidator(_web_address)]
+
+
+class Options(BaseModel):
+    """The options every source has: the manners of asking. Times are in seconds.
+
+    No single wait is longer than a run's lease (five minutes), or others would take it for dead.
+
+    ``contact`` (a mail or web address of the operator) goes into the User-Agent.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    base_url: WebAddress | None = None
+    delay: float | None = Field(default=None, ge=0, le=3600)
+    timeout: float = Field(default=30, gt=0, le=240)
+    retries: int = Field(default=2, ge=0, le=10)
+    backoff: float = Field(default=2, ge=0, le=600)
+    patience: float = Field(default=60, ge=0, le=240)
+    contact: str = Field(default="", max_length=200, pattern=r"^[\x21-\x7e]*$")
+    max_requests: int = Field(default=500, ge=1, le=100_000)
+    max_minutes: float = Field(default=25, gt=0, le=24 * 60)
+    max_megabytes: float = Field(default=64, gt=0, le=2048)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Place:
+    """Where a source stands: its name, the brand's zone, the configuration's folder."""
+
+    name: str
+    zone: ZoneInfo
+    folder: Path
+
+
+S = TypeVar("S", bound=Options)
+
+
+class Collector(ABC, Generic[S]):
+    """Reads one kind of source. One file in ``sources/`` defines one subclass."""
+
+    kind: ClassVar[str]
+    traits: ClassVar[frozenset[Trait]]
+    Settings: ClassVar[type[Options]]
+    version: ClassVar[int] = 1
+    """The version of the checkpoint; one of another version is not read."""
+    reread_after: ClassVar[timedelta | None] = None
+    """How long incremental runs may go on before everything is read once more."""
+
+    def __init__(self, settings: S, place: Place) -> None:
+        self.settings = settings
+        self.place = place
+
+    @abstractmethod
+    def first(self, mark: Mapping[str, Any]) -> Ask:
+        """What to ask for first; ``mark`` is the last checkpoint's value, or empty."""
+
+    @abstractmethod
+    def parse(self, ask: Ask, answer: Answer, mark: Mapping[str, Any]) -> Iterator[Page]:
+        """The pages in one answer of status 200, lazily; raises Trouble. Uses nothing else."""
+
+
+@cache
+def kinds() -> Mapping[str, type[Collector[Any]]]:
+    """Every kind of source, found by itself in ``sources/``."""
+    found: dict[str, type[Collector[Any]]] = {}
+    for module in pkgutil.iter_modules(sources.__path__, f"{sources.__name__}."):
+        for value in vars(import_module(module.name)).values():
+            if isinstance(value, type) and issubclass(value, Collector) and hasattr(value, "kind"):
+                found[value.kind] = value
+    return dict(sorted(found.items()))
+
+
+def kind_of(name: str, source: Source) -> type[Collector[Any]]:
+    """The collector of a configured source; raises ConfigError."""
+    known = kinds()
+    if source.kind in known:
+        return known[source.kind]
+    close = difflib.get_close_matches(source.kind, known, n=1)
+    hint = f"did you mean {close[0]!r}? " if close else ""
+    raise ConfigError(
+        f"sources.{name}.kind: {source.kind!r} is no kind of source; {hint}"
+        f"Known: {', '.join(known)}"
+    )
+
+
+def settings_for(name: str, source: Source) -> Options:
+    """The validated settings of a configured source; raises ConfigError with the key path."""
+    model = kind_of(name, source).Settings
+    table = dict(source.options)
+    if source.base_url is not None:
+        table["base_url"] = source.base_url
+    try:
+        return model.model_validate(table)
+    except ValidationError as error:
+        raise ConfigError(explain(error, model, prefix=f"sources.{name}")) from error

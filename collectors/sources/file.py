@@ -1,0 +1,308 @@
+"""A table somebody exported: CSV, TSV, JSON Lines or XLSX, on this machine or on the web.
+
+Columns are mapped by the configuration, or by well-known names; what is not mapped is kept as an
+attribute, except columns that name people. Bad rows are set aside, good ones are stored.
+"""
+
+from __future__ import annotations
+
+import codecs
+import difflib
+import hashlib
+import json
+import re
+import sqlite3
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, closing
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
+
+from ...storage.vocabulary import Feedback, Kind, Outcome, Reply
+from ..cells import DEFAULT_SCALE, parse_scale, parse_stars, parse_time
+from ..collector import Answer, Ask, Collector, Options, Page, Place, Rejected, Trait, Trouble
+from ..columns import PERSONAL, fold, well_known
+from ..rows import Layout, Row, Table, broken_off, open_table
+
+PAGE = 500
+"""Rows in one transaction."""
+
+Column = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]
+
+
+def _scale(value: str) -> str:
+    low, high = parse_scale(value)
+    return f"{low:g}-{high:g}"
+
+
+def _encoding(value: str) -> str:
+    try:
+        return codecs.lookup(value).name
+    except LookupError as error:
+        raise ValueError(f"{value!r} is no encoding; write one like 'utf-8' or 'cp1252'") from error
+
+
+class Columns(BaseModel):
+    """Which column of the table holds what."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    id: Column | None = None
+    text: Column | None = None
+    title: Column | None = None
+    stars: Column | None = None
+    published_at: Column | None = None
+    edited_at: Column | None = None
+    author: Column | None = None
+    url: Column | None = None
+    language: Column | None = None
+    category: Column | None = None
+    reply: Column | None = None
+    reply_at: Column | None = None
+
+    @property
+    def mapped(self) -> dict[str, str]:
+        """Field → column, for those that are set."""
+        return {name: column for name, column in self if column is not None}
+
+
+class FileSettings(Options):
+    """One file. ``scale`` is that of the notes; ``identity`` names the fields that make an id."""
+
+    path: Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]
+    columns: Columns | None = None
+    feedback_kind: Kind = Kind.SURVEY
+    scale: Annotated[str, AfterValidator(_scale)] = DEFAULT_SCALE
+    date_order: Literal["dmy", "mdy"] = "dmy"
+    date_format: str = ""
+    encoding: Annotated[str, AfterValidator(_encoding)] | None = None
+    delimiter: Annotated[str, StringConstraints(min_length=1, max_length=1)] | None = None
+    sheet: str | None = None
+    identity: list[str] = Field(default=["published_at", "author", "title", "text", "stars"])
+    max_minutes: float = Field(default=24 * 60, gt=0, le=24 * 60)
+    max_megabytes: float = Field(default=512, gt=0, le=2048)
+
+
+@dataclass(slots=True, kw_only=True)
+class _Batch:
+    """A page in the making."""
+
+    items: list[Feedback] = field(default_factory=list)
+    where: list[str] = field(default_factory=list)
+    cells: list[Mapping[str, str]] = field(default_factory=list)
+    rejected: list[Rejected] = field(default_factory=list)
+
+    def __len__(self) -> int:
+        return len(self.items) + len(self.rejected)
+
+
+class File(Collector[FileSettings]):
+    """Reads the file from its first row to its last, every time it has changed."""
+
+    kind = "file"
+    traits = frozenset({Trait.WHOLE_FILE, Trait.POLLED})
+    Settings = FileSettings
+
+    def first(self, mark: Mapping[str, Any]) -> Ask:  # noqa: ARG002 - the file is read from its top
+        """The file, unless it has not changed."""
+        if self.settings.base_url is not None:
+            url = f"{self.settings.base_url}/{self.settings.path.lstrip('/')}"
+            return Ask(url=url, conditional=True)
+        path = (self.place.folder / self.settings.path).expanduser()
+        return Ask(path=path, conditional=True)
+
+    def parse(self, ask: Ask, answer: Answer, mark: Mapping[str, Any]) -> Iterator[Page]:  # noqa: ARG002 - the path says it all
+        """Pages of some hundred rows each."""
+        if answer.path is None:
+            raise ValueError("a whole file comes as a path")
+        with ExitStack() as resources:
+            layout = Layout(
+                encoding=self.settings.encoding,
+                delimiter=self.settings.delimiter,
+                sheet=self.settings.sheet,
+            )
+            table = open_table(answer.path, layout, resources)
+            mapped, notes = self._mapped(table, answer.path)
+            reader = _RowReader(self.settings, self.place, mapped, resources)
+            yield from _pages(table, reader, [*table.notes, *notes], answer.path)
+
+    def _mapped(self, table: Table, path: Path) -> tuple[dict[str, str], list[str]]:
+        """Field → column, and what has to be said about it; raises Trouble."""
+        if self.settings.columns is None:
+            mapped = well_known(table.columns)
+            said = ", ".join(f"{name}={column}" for name, column in mapped.items())
+            notes = [f"columns found by their names: {said}"]
+        else:
+            mapped, notes = self.settings.columns.mapped, []
+        for name, column in mapped.items():
+            if column not in table.columns:
+                raise Trouble(Outcome.MISCONFIGURED, self._missing(name, column, table, path))
+        if not {"text", "stars"} & mapped.keys():
+            raise Trouble(Outcome.MISCONFIGURED, self._missing("text", "", table, path))
+        return mapped, notes
+
+    def _missing(self, name: str, column: str, table: Table, path: Path) -> str:
+        close = difflib.get_close_matches(column, table.columns, n=1)
+        hint = f"did you mean {close[0]!r}? " if close else ""
+        what = f"no column {column!r}" if column else "no column known to hold the text"
+        return (
+            f"{path.name} has {what}; {hint}It has: {', '.join(table.columns)}. Set "
+            f'`{name} = "…"` under [sources.{self.place.name}.columns].'
+        )
+
+
+def _pages(table: Table, reader: _RowReader, notes: Sequence[str], path: Path) -> Iterator[Page]:
+    """Full pages as they come; the last one, whatever is on it, ends the file."""
+    batch, seen, rows = _Batch(), 0, iter(table.rows)
+    while True:
+        try:
+            row = next(rows, None)
+        except (EOFError, OSError) as error:
+            raise broken_off(path) from error
+        if row is None:
+            break
+        reader.take(row, batch)
+        if len(batch) == PAGE:
+            seen += PAGE
+            yield _page(batch, notes, seen)
+            batch = _Batch()
+    if batch or not seen:
+        yield _page(batch, notes, seen + len(batch), empty=not seen and not batch)
+
+
+def _page(batch: _Batch, notes: Sequence[str], seen: int, *, empty: bool = False) -> Page:
+    return Page(
+        items=batch.items,
+        where=batch.where,
+        cells=batch.cells,
+        rejected=batch.rejected,
+        checkpoint={"rows": seen},
+        notes=notes,
+        empty=empty,
+    )
+
+
+class _RowReader:
+    """Turns rows into Feedback, and remembers which ids it has given out."""
+
+    def __init__(
+        self, settings: FileSettings, place: Place, mapped: Mapping[str, str], resources: ExitStack
+    ) -> None:
+        self._settings = settings
+        self._zone = place.zone
+        self._mapped = mapped
+        self._identity = [mapped.get(name, name) for name in settings.identity]
+        self._ids = _Tally(resources)
+
+    def take(self, row: Row, batch: _Batch) -> None:
+        """Put one row on the page: as Feedback, or set aside with the reason."""
+        try:
+            if row.flaw:
+                raise ValueError(row.flaw)  # noqa: TRY301 - a bad row is a bad row, whoever says so
+            item = self._feedback(row.cells)
+        except ValueError as error:
+            where = f"row {row.number}"
+            batch.rejected.append(Rejected(where=where, reason=str(error), cells=row.cells))
+            return
+        batch.items.append(item)
+        batch.where.append(f"row {row.number}")
+        batch.cells.append(row.cells)
+
+    def _cell(self, cells: Mapping[str, str], name: str) -> str:
+        return cells.get(self._mapped.get(name, ""), "").strip()
+
+    def _feedback(self, cells: Mapping[str, str]) -> Feedback:
+        note = parse_stars(self._cell(cells, "stars"), self._settings.scale)
+        stars, rating, scale = note or (None, None, None)
+        reply = self._cell(cells, "reply")
+        url = self._cell(cells, "url")
+        return Feedback(
+            external_id=self._id(cells),
+            kind=self._settings.feedback_kind,
+            title=self._cell(cells, "title"),
+            text=self._cell(cells, "text"),
+            stars=stars,
+            rating=rating,
+            rating_scale=scale,
+            language=language(self._cell(cells, "language")),
+            category=self._cell(cells, "category") or None,
+            published_at=self._time(cells, "published_at"),
+            edited_at=self._time(cells, "edited_at"),
+            author=self._cell(cells, "author") or None,
+            url=url if url.startswith(("https://", "http://")) else None,
+            reply=Reply(text=reply, at=self._time(cells, "reply_at")) if reply else None,
+            attributes=self._attributes(cells),
+            raw=self._raw(cells),
+        )
+
+    def _time(self, cells: Mapping[str, str], name: str) -> datetime | None:
+        try:
+            return parse_time(
+                self._cell(cells, name),
+                self._zone,
+                order=self._settings.date_order,
+                form=self._settings.date_format,
+            )
+        except ValueError as error:
+            raise ValueError(f"{name}: {error}; set `date_format` or `date_order`") from error
+
+    def _id(self, cells: Mapping[str, str]) -> str:
+        """The row's own id; without one, a digest, and a number for each further equal row."""
+        if "id" in self._mapped:
+            own = self._cell(cells, "id")
+            if not own:
+                raise ValueError("it has no id")
+            if self._ids.count(own) > 1:
+                raise ValueError("its id stands in an earlier row")
+            return own
+        fields = [cells.get(column, "").strip() for column in self._identity]
+        digest = hashlib.sha256(json.dumps(fields, ensure_ascii=False).encode()).hexdigest()
+        again = self._ids.count(digest)
+        return digest if again == 1 else f"{digest}-{again}"
+
+    def _kept(self, cells: Mapping[str, str]) -> dict[str, str]:
+        """The row without the columns that name people."""
+        author = self._mapped.get("author")
+        mapped = set(self._mapped.values())
+        return {
+            name: value
+            for name, value in cells.items()
+            if value.strip() and name != author and (name in mapped or fold(name) not in PERSONAL)
+        }
+
+    def _attributes(self, cells: Mapping[str, str]) -> dict[str, str]:
+        mapped = set(self._mapped.values())
+        return {k: v.strip() for k, v in self._kept(cells).items() if k not in mapped}
+
+    def _raw(self, cells: Mapping[str, str]) -> str:
+        return json.dumps(self._kept(cells), ensure_ascii=False)
+
+
+_LANGUAGE = re.compile(r"[a-z]{2,3}(?:-[A-Za-z0-9]{2,8})*")
+
+
+def language(cell: str) -> str | None:
+    """A language tag, or None for what is none."""
+    first, *rest = cell.replace("_", "-").split("-")
+    tag = "-".join([first.lower(), *rest])
+    return tag if _LANGUAGE.fullmatch(tag) else None
+
+
+class _Tally:
+    """How often each key was seen; on disk, so that ten million rows need no memory."""
+
+    def __init__(self, resources: ExitStack) -> None:
+        self._seen = resources.enter_context(closing(sqlite3.connect("")))
+        self._seen.execute("PRAGMA journal_mode = OFF")
+        self._seen.execute("CREATE TABLE seen (key TEXT PRIMARY KEY, n INTEGER) WITHOUT ROWID")
+
+    def count(self, key: str) -> int:
+        """One more of this key; how many there are now."""
+        row = self._seen.execute(
+            "INSERT INTO seen VALUES (?, 1) ON CONFLICT (key) DO UPDATE SET n = n + 1 RETURNING n",
+            (key,),
+        ).fetchone()
+        return int(row[0])

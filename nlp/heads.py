@@ -1,0 +1,163 @@
+"""The trained heads: features in, calibrated probabilities out. NumPy only, no pickle."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ..storage.vocabulary import Topic
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from numpy.typing import NDArray
+
+    Floats = NDArray[np.float32]
+
+MODEL_FOLDER = Path(__file__).parent / "model"
+WEIGHTS = "heads.safetensors"
+DESCRIPTION = "heads.json"
+
+
+class HeadsError(Exception):
+    """The shipped heads cannot be used; the text names the file and the mend."""
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """A linear layer, or two with a GELU between; ``columns`` are the features it looks at."""
+
+    columns: slice
+    layers: tuple[tuple[Floats, Floats], ...]
+    temperature: float
+
+    def scores(self, features: Floats) -> Floats:
+        """(n, classes) logits, already divided by the temperature."""
+        values = features[:, self.columns]
+        for index, (weight, bias) in enumerate(self.layers):
+            values = (_gelu(values) if index else values) @ weight.T + bias
+        return np.asarray(values / self.temperature, np.float32)
+
+
+@dataclass(frozen=True, slots=True)
+class Similarity:
+    """How near two clauses speak of the same thing: cosine in a space without language and mood.
+
+    A clause whose best cosine to a touchpoint's examples is c speaks of it with the probability
+    1 / (1 + exp(-(slope·c + offset))).
+    """
+
+    columns: slice
+    centre: Floats
+    projection: Floats
+    slope: float
+    offset: float
+
+    def project(self, features: Floats) -> Floats:
+        """(n, dimensions) vectors of length 1."""
+        vectors = (features[:, self.columns] - self.centre) @ self.projection.T
+        return np.asarray(vectors / np.maximum(np.linalg.norm(vectors, axis=1)[:, None], 1e-9))
+
+    def probability(self, cosine: Floats) -> Floats:
+        """Probability of the same subject for a best cosine."""
+        return sigmoid(self.slope * cosine + self.offset)
+
+
+@dataclass(frozen=True, slots=True)
+class Heads:
+    """All heads of one training run.
+
+    ``sentiment`` reads whole texts, ``clause`` (sentiment too) and ``topics`` read clauses,
+    ``stars`` gives P(more than 1, 2, 3, 4 stars). ``cutoffs`` holds one probability per topic,
+    ``uncertain`` the probability below which nobody should rely on the sentiment.
+    """
+
+    version: str
+    layers: tuple[int, ...]
+    sentiment: Head
+    clause: Head
+    stars: Head
+    topics: Head
+    similarity: Similarity
+    cutoffs: Mapping[Topic, float]
+    uncertain: float
+
+    @classmethod
+    def load(cls, folder: Path = MODEL_FOLDER) -> Heads:
+        """The heads of a folder; raises HeadsError when they are missing, damaged or foreign."""
+        description, weights = _checked(folder)
+        heads = {
+            name: _head(description["heads"][name], weights, name)
+            for name in ("sentiment", "clause", "stars", "topics")
+        }
+        near = description["similarity"]
+        return cls(
+            version=f"{description['version']}.{description['sha256'][:8]}",
+            layers=tuple(description["layers"]),
+            similarity=Similarity(
+                columns=slice(*near["columns"]),
+                centre=weights["similarity.centre"],
+                projection=weights["similarity.projection"],
+                slope=near["slope"],
+                offset=near["offset"],
+            ),
+            cutoffs={Topic(name): value for name, value in description["cutoffs"].items()},
+            uncertain=description["uncertain"],
+            **heads,
+        )
+
+
+def _checked(folder: Path) -> tuple[dict[str, Any], dict[str, Floats]]:
+    from safetensors.numpy import load
+
+    mend = "reinstall ouvidor, or train anew with `python -m ouvidor.nlp.training.train`"
+    try:
+        description = json.loads((folder / DESCRIPTION).read_bytes())
+        data = (folder / WEIGHTS).read_bytes()
+        known = description["heads"]["topics"]["labels"] == list(Topic)
+        whole = hashlib.sha256(data).hexdigest() == description["sha256"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise HeadsError(f"the heads in {folder} cannot be read ({error}); {mend}") from error
+    if not whole:
+        message = f"{folder / WEIGHTS} is damaged: its SHA-256 is not the one in {DESCRIPTION}; "
+        raise HeadsError(message + mend)
+    if not known:
+        message = f"{folder / DESCRIPTION} was trained on another list of topics; "
+        raise HeadsError(message + mend)
+    return description, {k: v.astype(np.float32) for k, v in load(data).items()}
+
+
+def _head(settings: dict[str, Any], weights: Mapping[str, Floats], name: str) -> Head:
+    count = settings["layers"]
+    layers = tuple(
+        (weights[f"{name}.{index}.weight"], weights[f"{name}.{index}.bias"])
+        for index in range(count)
+    )
+    return Head(slice(*settings["columns"]), layers, settings["temperature"])
+
+
+def _gelu(values: Floats) -> Floats:
+    # The tanh form, within 1e-3 of the exact one; training uses the same.
+    inner = np.sqrt(2 / np.pi) * (values + 0.044715 * values**3)
+    return np.asarray(0.5 * values * (1 + np.tanh(inner)), np.float32)
+
+
+def softmax(scores: Floats) -> Floats:
+    """Probabilities along the last axis."""
+    shifted = np.exp(scores - scores.max(axis=-1, keepdims=True))
+    return np.asarray(shifted / shifted.sum(axis=-1, keepdims=True), np.float32)
+
+
+def sigmoid(scores: Floats) -> Floats:
+    """1 / (1 + exp(-x)), without overflow."""
+    return np.asarray(0.5 * (1 + np.tanh(np.asarray(scores) / 2)), np.float32)
+
+
+def expected_stars(scores: Floats) -> Floats:
+    """Expected stars 1–5 from the logits of "more than 1, 2, 3, 4 stars"."""
+    return np.asarray(1 + np.minimum.accumulate(sigmoid(scores), axis=1).sum(axis=1), np.float32)

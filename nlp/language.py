@@ -1,0 +1,69 @@
+"""Which language a text is in, or that nobody can tell.
+
+Lingua in low-accuracy mode: measured with 33 languages it takes 36 MB and does about 4,000 texts/s;
+the high-accuracy mode takes 200 MB for seven languages and is right 1 % more often on reviews.
+"""
+
+from __future__ import annotations
+
+import functools
+import re
+from typing import TYPE_CHECKING
+
+from ..storage.vocabulary import UNKNOWN_LANGUAGE
+
+if TYPE_CHECKING:
+    from lingua import LanguageDetector
+
+# ISO 639-1 codes. Neighbours that short texts cannot be told from (gl, af, nn …) stay out.
+LANGUAGES = (
+    *("pt", "es", "en", "fr", "de", "it", "nl", "ca", "pl", "tr", "id", "ru", "uk", "ar", "fa"),
+    *("ja", "zh", "ko", "vi", "hi", "sv", "da", "nb", "fi", "ro", "cs", "el", "th", "he", "hu"),
+    *("bn", "ta", "ka"),
+)
+
+_LONGEST = 1000
+_HINT = 8.0
+"""How much likelier the hinted language is before a word is read."""
+_SURE = 0.5
+_LETTER = re.compile(r"[^\W\d_]")
+_NOISE = re.compile(r"https?://\S+|www\.\S+|\S+@\S+|[@#]\w+")
+
+
+def identify(text: str, hint: str | None = None) -> tuple[str, float]:
+    """(BCP 47 primary tag, confidence 0–1) of a text; ``("und", …)`` when nobody can tell.
+
+    ``hint`` is what the source says ("pt-BR"); it tips the scales on short texts, decides where
+    no language is sure ("top", "super"), and never stands against plain words. Links, addresses,
+    mentions and hashtags are not read.
+    """
+    words = _NOISE.sub(" ", text[:_LONGEST])
+    if not _LETTER.search(words):
+        return UNKNOWN_LANGUAGE, 0.0
+    hinted = (hint or "").lower().replace("_", "-").partition("-")[0]
+    weights = {
+        code: value * (_HINT if code == hinted else 1.0) for code, value in _confidences(words)
+    }
+    total = sum(weights.values())
+    if not total:
+        return UNKNOWN_LANGUAGE, 0.0
+    best = max(weights, key=lambda code: weights[code])
+    if weights[best] < _SURE * total and weights.get(hinted, 0.0) > 0:
+        best = hinted
+    elif weights[best] < _SURE * total:
+        return UNKNOWN_LANGUAGE, weights[best] / total
+    return best, weights[best] / total
+
+
+def _confidences(text: str) -> list[tuple[str, float]]:
+    found = _detector().compute_language_confidence_values(text)
+    return [(each.language.iso_code_639_1.name.lower(), each.value) for each in found]
+
+
+@functools.cache
+def _detector() -> LanguageDetector:
+    from lingua import IsoCode639_1, LanguageDetectorBuilder
+
+    codes = [getattr(IsoCode639_1, code.upper()) for code in LANGUAGES]
+    builder = LanguageDetectorBuilder.from_iso_codes_639_1(*codes)
+    return builder.with_low_accuracy_mode().build()

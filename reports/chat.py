@@ -1,0 +1,115 @@
+"""Sends a message to a chat service by its Apprise URL, which is a secret.
+
+The only file that imports apprise, and only when a chat is used. Apprise answers yes or no and
+puts the reason into its log: the reason is read there, so that a refused message is not tried for
+days and a busy server is not taken for a refusal.
+"""
+
+from __future__ import annotations
+
+import io
+import logging
+import re
+import warnings
+from typing import TYPE_CHECKING
+
+from .delivery_errors import Permanent, RetryLater, Unknown
+
+if TYPE_CHECKING:
+    import apprise
+
+_STATUS = re.compile(r"error[=:\s]+(\d{3})\b")
+_BUSY = frozenset({408, 425, 429})
+_SERVER_ERROR = 500
+# What the HTTP library says when the request never reached anybody.
+_NEVER_LEFT = (
+    "NewConnectionError",
+    "ConnectTimeout",
+    "NameResolutionError",
+    "Connection refused",
+    "SSLError",
+    "ProxyError",
+    "throttl",
+)
+_LOST = (
+    "Read timed out",
+    "ReadTimeout",
+    "RemoteDisconnected",
+    "Connection aborted",
+    "reset by peer",
+)
+
+
+def validate(url: str) -> None:
+    """Raise ValueError with a sentence when no chat service understands the URL."""
+    _service(url)
+
+
+def send_chat(url: str, subject: str, body: str) -> None:
+    """Send a subject and a plain text.
+
+    Raises RetryLater, Permanent or Unknown; the sentences never hold the URL.
+    """
+    try:
+        service = _service(url)
+    except ValueError as error:
+        raise Permanent(str(error)) from error
+    log = io.StringIO()
+    with _listening(log):
+        sent = service.notify(title=subject, body=body)
+    if not sent:
+        _raise(type(service).__name__.removeprefix("Notify"), log.getvalue())
+
+
+def _service(url: str) -> apprise.NotifyBase:
+    import apprise
+
+    with _listening(io.StringIO()), warnings.catch_warnings():
+        # Its own plugins import modules that Python is about to drop.
+        warnings.simplefilter("ignore", DeprecationWarning)
+        service = apprise.Apprise.instantiate(url, suppress_exceptions=True)
+    if service is None:
+        scheme = url.partition("://")[0]
+        shown = f"{scheme}://…" if re.fullmatch(r"[a-z0-9+.-]{1,20}", scheme) else "the value"
+        raise ValueError(
+            f"{shown} is no chat address that Apprise understands; "
+            "see https://github.com/caronc/apprise/wiki for the form of each service"
+        )
+    # One message is one message: a text that is too long is cut, not sent in pieces.
+    service.overflow_mode = apprise.OverflowMode.TRUNCATE
+    return service
+
+
+class _listening:  # noqa: N801 - read as a phrase: with _listening(log)
+    """Apprise's log goes into ``log`` and nowhere else: it prints whole URLs."""
+
+    def __init__(self, log: io.StringIO) -> None:
+        self._handler = logging.StreamHandler(log)
+        self._logger = logging.getLogger("apprise")
+
+    def __enter__(self) -> None:
+        self._before = self._logger.level, self._logger.propagate
+        self._logger.setLevel(logging.DEBUG)
+        self._logger.propagate = False
+        self._logger.addHandler(self._handler)
+
+    def __exit__(self, *_error: object) -> None:
+        self._logger.removeHandler(self._handler)
+        self._logger.setLevel(self._before[0])
+        self._logger.propagate = self._before[1]
+
+
+def _raise(name: str, log: str) -> None:
+    status = _STATUS.search(log)
+    code = int(status.group(1)) if status else 0
+    if code in _BUSY or code >= _SERVER_ERROR:
+        raise RetryLater(f"the {name} service answered {code}; it may take the message later")
+    if code:
+        raise Permanent(
+            f"the {name} service refused the message with {code}; check the address of the chat"
+        )
+    if any(sign in log for sign in _LOST):
+        raise Unknown(f"the {name} service took the message and did not answer")
+    if any(sign in log for sign in _NEVER_LEFT):
+        raise RetryLater(f"the {name} service cannot be reached; it may take the message later")
+    raise Unknown(f"the {name} service failed and did not say why")

@@ -1,0 +1,351 @@
+"""The timetable: due, late, doubled, killed; the reader's own hour through changes of time."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from zoneinfo import ZoneInfo
+
+import pytest
+from sqlalchemy import select, update
+
+from ouvidor.children import Children
+from ouvidor.cli import main
+from ouvidor.config import Schedule, parse
+from ouvidor.demo.server import Fault, StandIn
+from ouvidor.scheduler import Did, Timetable, digest_slot
+from ouvidor.storage import due
+from ouvidor.storage import tables as t
+from ouvidor.storage.database import Database, open_database
+
+HOUR = timedelta(hours=1)
+ROOT = Path(__file__).parent.parent
+
+
+def claim(db: Database, name: str, now: datetime, worker: str = "other-host:1:x") -> bool:
+    return due.claim_due(db, name, now=now, lease=HOUR, worker=worker)
+
+
+def test_a_duty_nobody_knows_is_not_due(db: Database, now: datetime) -> None:
+    assert not claim(db, "collect:app", now)
+    assert due.due_at(db, "collect:app") is None
+
+
+def test_a_duty_is_due_when_its_time_has_come_and_however_late(db: Database, now: datetime) -> None:
+    due.first_due(db, "collect:app", now)
+    assert not claim(db, "collect:app", now - timedelta(seconds=1))
+    assert claim(db, "collect:app", now + timedelta(days=30))
+
+
+def test_a_duty_that_is_known_keeps_its_date(db: Database, now: datetime) -> None:
+    due.first_due(db, "watch", now + HOUR)
+    due.first_due(db, "watch", now)
+    assert due.due_at(db, "watch") == now + HOUR
+
+
+def test_two_clocks_do_a_duty_once(db: Database, now: datetime) -> None:
+    due.first_due(db, "watch", now)
+    assert claim(db, "watch", now, "one:1:x")
+    assert not claim(db, "watch", now, "two:1:x")
+    due.done(db, "watch", next_at=now + HOUR, worker="one:1:x")
+    assert not claim(db, "watch", now, "two:1:x")
+    assert claim(db, "watch", now + HOUR, "two:1:x")
+
+
+def test_a_lease_that_ended_frees_the_duty(db: Database, now: datetime) -> None:
+    due.first_due(db, "watch", now)
+    assert claim(db, "watch", now, "one:1:x")
+    later = now + HOUR + timedelta(seconds=1)
+    assert claim(db, "watch", later, "two:1:x")
+    due.done(db, "watch", next_at=later + HOUR, worker="one:1:x")  # too late: it lost the claim
+    assert due.due_at(db, "watch") == now
+
+
+def test_a_dead_clock_of_this_host_frees_its_duties_at_once(db: Database, now: datetime) -> None:
+    gone = subprocess.Popen([sys.executable, "-c", ""])
+    gone.wait()
+    due.first_due(db, "watch", now)
+    host = os.uname().nodename
+    assert claim(db, "watch", now, f"{host}:{gone.pid}:x")
+    assert claim(db, "watch", now, "two:1:x")
+
+
+def test_a_duty_given_back_stays_due(db: Database, now: datetime) -> None:
+    due.first_due(db, "watch", now)
+    assert claim(db, "watch", now, "one:1:x")
+    due.release(db, "watch", worker="one:1:x")
+    assert claim(db, "watch", now, "two:1:x")
+
+
+def test_haste_only_ever_brings_forward(db: Database, now: datetime) -> None:
+    due.first_due(db, "watch", now)
+    due.hasten(db, "watch", now + HOUR)
+    assert due.due_at(db, "watch") == now
+    due.hasten(db, "watch", now - HOUR)
+    assert due.due_at(db, "watch") == now - HOUR
+
+
+MONDAY_8 = Schedule()
+
+
+@pytest.mark.parametrize(
+    ("zone", "after", "slot"),
+    [
+        # A Monday at eight in São Paulo is eleven in UTC; the hour itself is not after itself.
+        ("America/Sao_Paulo", "2026-10-05T10:59Z", "2026-10-05T11:00Z"),
+        ("America/Sao_Paulo", "2026-10-05T11:00Z", "2026-10-12T11:00Z"),
+        # The reader's Monday, not UTC's.
+        ("Pacific/Auckland", "2026-10-04T18:00Z", "2026-10-04T19:00Z"),
+        ("Pacific/Honolulu", "2026-10-05T17:59Z", "2026-10-05T18:00Z"),
+        # Berlin turns its clocks on 25 October 2026: the hour stays eight.
+        ("Europe/Berlin", "2026-10-19T06:00Z", "2026-10-26T07:00Z"),
+        ("Europe/Berlin", "2027-03-22T07:00Z", "2027-03-29T06:00Z"),
+    ],
+)
+def test_the_digest_is_due_at_the_readers_own_hour(zone: str, after: str, slot: str) -> None:
+    found = digest_slot(MONDAY_8, ZoneInfo(zone), datetime.fromisoformat(after))
+    assert found == datetime.fromisoformat(slot)
+    assert found.tzinfo is UTC
+
+
+@pytest.mark.parametrize(("day", "hour"), [("sunday", 2), ("sunday", 3), ("saturday", 0)])
+@pytest.mark.parametrize("zone", ["Europe/Berlin", "America/Santiago", "Asia/Beirut", "UTC"])
+def test_whatever_the_clocks_do_there_is_one_digest_a_week(day: str, hour: int, zone: str) -> None:
+    schedule = Schedule.model_validate({"digest_day": day, "digest_hour": hour})
+    moment = datetime(2026, 1, 1, tzinfo=UTC)
+    weeks = set()
+    for _ in range(60):
+        slot = digest_slot(schedule, ZoneInfo(zone), moment)
+        assert moment < slot <= moment + timedelta(days=8)
+        # Between two slots the answer never changes: a tick at any time agrees.
+        assert digest_slot(schedule, ZoneInfo(zone), slot - timedelta(seconds=1)) == slot
+        weeks.add(slot.astimezone(ZoneInfo(zone)).isocalendar()[:2])
+        moment = slot
+    assert len(weeks) == 60
+
+
+CONFIGURATION = """
+[brand]
+name = "Loja"
+[sources.a]
+kind = "file"
+path = "a.csv"
+[sources.b]
+kind = "file"
+path = "none.csv"
+[sources.c]
+kind = "file"
+path = "a.csv"
+enabled = false
+[touchpoints.entrega]
+name = "Entrega"
+stage = "after"
+topics = ["delivery"]
+[subscribers.ana]
+address = "ana@example.com"
+time_zone = "Asia/Tokyo"
+[subscribers.bia]
+address = "bia@example.com"
+digest = false
+[chat.cx]
+url = { env = "OUVIDOR_TEST_CHAT" }
+digest = true
+"""
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("OUVIDOR_TEST_CHAT", "json://localhost")
+    (tmp_path / "ouvidor.toml").write_text(CONFIGURATION)
+    (tmp_path / "a.csv").write_text("id,data,nota,comentario\n1,2026-10-01,1,A entrega atrasou\n")
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.fixture
+def house(folder: Path) -> Iterator[Database]:
+    database = open_database(f"sqlite:///{folder / 'ouvidor.db'}")
+    yield database
+    database.close()
+
+
+def timetable(db: Database, now: datetime, told: list[Did]) -> Timetable:
+    config = parse(Path("ouvidor.toml").read_text(), folder=Path.cwd())
+    return Timetable(config, db, Children(), file=None, moment=now, tell=told.append)
+
+
+def names(db: Database) -> dict[str, datetime]:
+    with db.read() as connection:
+        return {row.name: row.due_at for row in connection.execute(select(t.due))}
+
+
+def test_every_duty_of_the_configuration_is_made_known(house: Database, now: datetime) -> None:
+    timetable(house, now, []).announce()
+    # Monday noon: São Paulo's eight o'clock was four hours ago and is made up for, Tokyo's
+    # sixteen hours ago, too.
+    assert names(house) == {
+        "collect:a": now,
+        "collect:b": now,
+        "annotate": now,
+        "watch": now,
+        "deliver": now,
+        "tidy": now,
+        "digest:ana": datetime(2026, 10, 4, 23, tzinfo=UTC),
+        "digest:chat/cx": datetime(2026, 10, 5, 11, tzinfo=UTC),
+    }
+    later = now + timedelta(days=2)
+    with house.write() as connection:
+        connection.execute(t.due.delete())
+    timetable(house, later, []).announce()
+    assert names(house)["digest:chat/cx"] == datetime(2026, 10, 12, 11, tzinfo=UTC)
+
+
+@pytest.mark.slow
+def test_a_collector_is_run_when_due_and_rests_when_it_failed(
+    house: Database, now: datetime
+) -> None:
+    told: list[Did] = []
+    table = timetable(house, now, told)
+    table.announce()
+    found = {done.duty: done for done in table.collect()}
+    assert {name: done.well for name, done in found.items()} == {
+        "collect:a": True,
+        "collect:b": False,
+    }
+    assert found["collect:a"].report["new"] == 1
+    assert "none.csv" in found["collect:b"].message
+    assert {each.duty for each in told} == set(found)
+    assert names(house)["collect:a"] == now + timedelta(hours=6)
+    assert names(house)["collect:b"] == now + HOUR
+    assert table.collect() == []
+    # Three days late is one run, not twelve.
+    assert len(timetable(house, now + timedelta(days=3), told).collect()) == 2
+    assert names(house)["collect:a"] == now + timedelta(days=3, hours=6)
+
+
+@pytest.mark.slow
+def test_a_duty_cut_short_by_our_end_stays_due(house: Database, now: datetime) -> None:
+    told: list[Did] = []
+    table = timetable(house, now, told)
+    table.announce()
+    table.children.end()
+    assert table.collect() == []
+    assert told == []
+    assert names(house)["collect:a"] == now
+    assert claim(house, "collect:a", now)
+
+
+@pytest.mark.slow
+def test_watch_and_digest_follow(house: Database, now: datetime) -> None:
+    told: list[Did] = []
+    table = timetable(house, now, told)
+    table.announce()
+    found = {done.duty: done for done in table.work()}
+    assert list(found) == ["watch", "digest:ana", "digest:chat/cx", "deliver"]
+    assert [name for name, done in found.items() if not done.well] == ["deliver"]
+    assert "add a [mail] table" in found["deliver"].message
+    after = names(house)
+    assert after["annotate"] > now  # nothing waited, so no model was loaded
+    assert after["digest:ana"] == datetime(2026, 10, 11, 23, tzinfo=UTC)
+    assert after["digest:chat/cx"] == datetime(2026, 10, 12, 11, tzinfo=UTC)
+
+
+@pytest.mark.slow
+def test_raw_payloads_are_kept_as_long_as_promised(
+    house: Database, now: datetime, folder: Path
+) -> None:
+    main(["collect", "a", "--now", now.isoformat()])
+
+    def payloads() -> int:
+        with house.read() as connection:
+            return len(connection.execute(select(t.payload.c.feedback_id)).all())
+
+    for days, left in ((179, 1), (181, 0)):
+        table = timetable(house, now + timedelta(days=days), [])
+        table.announce()
+        table.children.end()  # no duty of its own is needed here
+        table.work()
+        assert payloads() == left
+
+
+@pytest.mark.slow
+def test_run_says_1_when_a_source_is_in_trouble(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    # Nothing new to tag, so that no model is loaded.
+    (folder / "a.csv").write_text("id,data,nota,comentario\n")
+    arguments = ["run", "--json", "--now", "2026-10-07T12:00Z"]
+    assert main(arguments) == 1
+    rows = {row["duty"]: row for row in map(json.loads, capsys.readouterr().out.splitlines())}
+    assert rows["collect:b"]["ok"] is False
+    assert rows["watch"]["ok"] is True
+    assert "digest:ana" not in rows
+    # The second time no source is due.
+    assert main(arguments) == 0
+    assert "collect" not in capsys.readouterr().out
+
+
+def serving(command: list[str], folder: Path) -> subprocess.Popen[str]:
+    return subprocess.Popen(command, cwd=folder, stderr=subprocess.PIPE, text=True)
+
+
+COMMANDS = {
+    "verb": [sys.executable, "-m", "ouvidor", "serve"],
+    "script": [sys.executable, str(ROOT / "scheduler.py")],
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("how", COMMANDS)
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 0), (signal.SIGINT, 130)])
+def test_serve_ends_when_asked_and_loses_nothing(
+    folder: Path, how: str, number: signal.Signals, code: int
+) -> None:
+    with StandIn(datetime.now(UTC)) as brand:
+        brand.faults["/files"] = Fault(delay=3600)
+        hanging = '[sources.h]\nkind = "file"\npath = "files/pesquisa.csv"\n'
+        base = f'base_url = "{brand.url}"\n'
+        (folder / "ouvidor.toml").write_text('[brand]\nname = "Loja"\n' + hanging + base)
+        program = serving(COMMANDS[how], folder)
+        while not brand.requests["/files/pesquisa.csv"]:
+            assert program.poll() is None
+        program.send_signal(number)
+        # The promise is five seconds; what is proved here is that it ends at all.
+        _, err = program.communicate(timeout=60)
+    assert program.returncode == code
+    assert "Traceback" not in err
+    db = open_database(f"sqlite:///{folder / 'ouvidor.db'}")
+    assert claim(db, "collect:h", datetime.now(UTC))
+    with db.read() as connection:
+        open_runs = select(t.run.c.id).where(t.run.c.finished_at.is_(None))
+        assert connection.execute(open_runs).all() == []
+    db.close()
+
+
+@pytest.mark.slow
+def test_serve_does_what_is_due_and_a_killed_one_is_followed(folder: Path) -> None:
+    (folder / "a.csv").write_text("id,data,nota,comentario\n")
+    program = serving(COMMANDS["verb"], folder)
+    assert program.stderr is not None
+    for line in program.stderr:
+        if "collect:a" in line:
+            assert "ok" in line
+            break
+    program.kill()
+    program.communicate()
+    db = open_database(f"sqlite:///{folder / 'ouvidor.db'}")
+    with db.write() as connection:
+        past = {"due_at": datetime(2026, 1, 1, tzinfo=UTC)}
+        connection.execute(update(t.due).where(t.due.c.name == "collect:a").values(past))
+    db.close()
+    second = serving(COMMANDS["verb"], folder)
+    assert second.stderr is not None
+    assert any("collect:a" in line for line in second.stderr)
+    second.terminate()
+    second.communicate()
