@@ -156,7 +156,7 @@ def _mail(house: House, *, offline: bool) -> str:
     where = f"{settings.host}:{settings.port} ({settings.tls})"
     if offline:
         return f"{where}, not tried"
-    with mail._connection(settings):  # noqa: SLF001 - it has no public name yet
+    with mail.connection(settings):
         pass
     return f"{where} answers{' and takes the login' if settings.user else ''}; nothing was sent"
 

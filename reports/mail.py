@@ -121,13 +121,14 @@ def send(settings: Mail, recipient: str, body: bytes) -> str:
     Raises RetryLater when it certainly was not taken and may be later, Permanent when it never
     will be, and Unknown when the connection was lost after the last byte.
     """
-    with _connection(settings) as smtp:
+    with connection(settings) as smtp:
         _envelope(smtp, settings, recipient)
         return _data(smtp, body)
 
 
 @contextmanager
-def _connection(settings: Mail) -> Iterator[smtplib.SMTP]:
+def connection(settings: Mail) -> Iterator[smtplib.SMTP]:
+    """A session with the mail server, logged in; raises RetryLater with the mend."""
     where = f"the mail server {settings.host}:{settings.port}"
     try:
         smtp = _connected(settings)

@@ -78,6 +78,15 @@ def test_columns_are_found_by_their_names_and_said(collect: Collect, house: Data
     assert first.author.startswith("p-")
 
 
+def test_a_named_column_wins_and_the_rest_is_found(collect: Collect, house: Database) -> None:
+    body = "comentario;disse;data;id\nlixo;Bom;02/10/2026 09:10;7\n"
+    report = collect(body, columns={"text": "disse"})
+    assert "columns found by their names: id=id, published_at=data" in report.message
+    (row,) = rows(house)
+    assert (row.text, row.external_id) == ("Bom", "7")
+    assert row.published_at == datetime(2026, 10, 2, 12, 10, tzinfo=UTC)
+
+
 def test_columns_as_configured(collect: Collect, house: Database) -> None:
     body = "codigo\tquando\tnps\tdisse\tcanal\tresposta\n7\t1790730800\t9\tBom\tloja\tObrigado!\n"
     columns = {"id": "codigo", "text": "disse", "stars": "nps", "published_at": "quando"}
@@ -171,7 +180,7 @@ def test_columns_that_name_people_are_not_kept(collect: Collect, house: Database
             "misconfigured",
             "'comentário'; did you mean 'comentario'? It has: data, nome, nota, comentario, loja.",
         ),
-        (HEAD + ROWS, {"columns": {"title": "loja"}}, "misconfigured", "Set `text = "),
+        ("loja,bairro\nCentro,Sul\n", {}, "misconfigured", "Set `text = "),
         ("", {}, "suspect", "pesquisa.csv is empty"),
         (None, {"path": "none.csv"}, "misconfigured", "none.csv does not exist; mend `path`"),
         (None, {"path": "."}, "misconfigured", "is a folder; name one file in it"),

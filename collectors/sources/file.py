@@ -131,12 +131,12 @@ class File(Collector[FileSettings]):
 
     def _mapped(self, table: Table, path: Path) -> tuple[dict[str, str], list[str]]:
         """Field → column, and what has to be said about it; raises Trouble."""
-        if self.settings.columns is None:
-            mapped = well_known(table.columns)
-            said = ", ".join(f"{name}={column}" for name, column in mapped.items())
-            notes = [f"columns found by their names: {said}"]
-        else:
-            mapped, notes = self.settings.columns.mapped, []
+        named = self.settings.columns.mapped if self.settings.columns else {}
+        free = [column for column in table.columns if column not in named.values()]
+        found = {name: column for name, column in well_known(free).items() if name not in named}
+        mapped = named | found
+        said = ", ".join(f"{name}={column}" for name, column in found.items())
+        notes = [f"columns found by their names: {said}"] if found else []
         for name, column in mapped.items():
             if column not in table.columns:
                 raise Trouble(Outcome.MISCONFIGURED, self._missing(name, column, table, path))
