@@ -16,7 +16,7 @@ from .encoder import MAX_POSITIONS, prepare
 from .text import clauses, windows
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from pathlib import Path
 
     import torch
@@ -29,6 +29,16 @@ if TYPE_CHECKING:
 
 WINDOW = 254
 """Tokens of text in one pass, without <s> and </s>; longer texts take several passes."""
+
+ADAPTED = (
+    "attention.self.query",
+    "attention.self.key",
+    "attention.self.value",
+    "attention.output.dense",
+    "intermediate.dense",
+    "output.dense",
+)
+"""The linear layers of one encoder layer that an adapter may change."""
 
 _FIRST, _PAD, _LAST = 0, 1, 2
 
@@ -72,6 +82,7 @@ class Encoder:
         self,
         *,
         layers: Sequence[int],
+        adapter: Mapping[str, Floats] | None = None,
         cache: Path | None = None,
         batch_tokens: int = 1024,
         threads: int | None = None,
@@ -87,7 +98,7 @@ class Encoder:
         self._tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
         # Not kept in the file: what a person types is text, even "<s>".
         self._tokenizer.encode_special_tokens = True
-        self._model = _load(folder, depth=max(layers))
+        self._model = load_model(folder, depth=max(layers), adapter=adapter)
         self.size = self._model.config.hidden_size * len(self.layers)
 
     def read(self, texts: Sequence[str]) -> list[Reading]:
@@ -140,8 +151,12 @@ class Encoder:
         return cast("Floats", torch.cat(chosen, dim=-1).numpy())
 
 
-def _load(folder: Path, depth: int) -> BertModel:
-    """The first ``depth`` layers, 32-bit; word vectors stay 16-bit and mapped from the file."""
+def load_model(folder: Path, depth: int, adapter: Mapping[str, Floats] | None = None) -> BertModel:
+    """The first ``depth`` layers, 32-bit; word vectors stay 16-bit and mapped from the file.
+
+    ``adapter`` holds low-rank changes, ``layer.N.NAME.a`` (rank, in) and ``….b`` (out, rank), that
+    are added to the weights once: they cost nothing afterwards.
+    """
     import torch
     from safetensors.torch import load_file
     from transformers.models.bert.configuration_bert import BertConfig
@@ -154,9 +169,13 @@ def _load(folder: Path, depth: int) -> BertModel:
         model = BertModel(BertConfig(**settings), add_pooling_layer=False)
     tensors = load_file(folder / "model.safetensors")
     wanted = {name: _widen(name, tensors[name]) for name in model.state_dict()}
+    for name in adapter or {}:
+        if name.endswith(".a"):
+            stem = name.removesuffix(".a")
+            change = adapter[f"{stem}.b"] @ adapter[name]  # type: ignore[index] # it is not None here
+            wanted[f"encoder.{stem}.weight"] += torch.from_numpy(change)
     model.load_state_dict(wanted, assign=True)
-    model.train(mode=False)
-    return model
+    return cast("BertModel", model.train(mode=False))
 
 
 def _widen(name: str, tensor: torch.Tensor) -> torch.Tensor:

@@ -41,6 +41,8 @@ if TYPE_CHECKING:
 _CHUNK = 256
 """Texts read at once: bounds memory and leaves enough to sort by length."""
 _UNKNOWN = Distribution(negative=1 / 3, neutral=1 / 3, positive=1 / 3)
+_OPINION = 0.5
+"""Probability of praise or blame from which a clause surely holds an opinion."""
 _GOOD_STARS = 4
 _MIDDLE_STARS = 3
 
@@ -89,7 +91,11 @@ class Tagger:
     ) -> None:
         self._heads = Heads.load(model)
         self._encoder = Encoder(
-            layers=self._heads.layers, cache=cache, batch_tokens=batch_tokens, threads=threads
+            layers=self._heads.layers,
+            adapter=self._heads.adapter,
+            cache=cache,
+            batch_tokens=batch_tokens,
+            threads=threads,
         )
         self._categories = categories or {}
         self._journey = Journey(touchpoints, self._heads.similarity, self._embed)
@@ -135,16 +141,25 @@ class Tagger:
         """The clauses of each reading; all go through the heads together."""
         parts = np.concatenate([reading.parts for reading in readings])
         moods = [_distribution(row) for row in softmax(self._heads.clause.scores(parts))]
-        topics = [self._topics(row) for row in sigmoid(self._heads.topics.scores(parts))]
+        scores = sigmoid(self._heads.topics.scores(parts))
+        topics = [self._topics(row, mood) for row, mood in zip(scores, moods, strict=True)]
         touched = self._journey.mentions(parts, topics)
         rows = zip(moods, topics, touched, strict=True)
         for reading in readings:
             yield [_Clause(span, *next(rows)) for span in reading.spans]
 
-    def _topics(self, probabilities: Floats) -> dict[Topic, float]:
-        """The topics a clause speaks of, by their cut-offs."""
-        pairs = zip(Topic, probabilities.tolist(), strict=True)
-        return {topic: p for topic, p in pairs if p >= self._heads.cutoffs[topic]}
+    def _topics(self, probabilities: Floats, mood: Distribution) -> dict[Topic, float]:
+        """The topics a clause speaks of, by their cut-offs.
+
+        Praise and blame are about something: where no topic reaches its cut-off, the likeliest
+        counts from half of it on.
+        """
+        known = dict(zip(Topic, probabilities.tolist(), strict=True))
+        found = {topic: p for topic, p in known.items() if p >= self._heads.cutoffs[topic]}
+        if found or max(mood.negative, mood.positive) < _OPINION:
+            return found
+        best = max(known, key=lambda topic: known[topic])
+        return {best: known[best]} if known[best] >= self._heads.cutoffs[best] / 2 else {}
 
     def _of_text(
         self, item: Untagged, text: str, p: Distribution, stars: float, clauses: list[_Clause]

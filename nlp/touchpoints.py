@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 
 from ..storage.vocabulary import Topic
+from .heads import middle
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -89,10 +90,11 @@ class Journey:
         for each in touchpoints:
             for source in each.sources:
                 self._by_source.setdefault(source, []).append(each.id)
-        sentences = [sentence for each in touchpoints for sentence in each.examples]
-        counts = [len(each.examples) for each in touchpoints]
-        self._owners = np.repeat(np.arange(len(touchpoints)), counts)
-        self._examples = similarity.project(embed(sentences)) if sentences else None
+        self._middles = {
+            at: middle(similarity.project(embed(list(each.examples))))
+            for at, each in enumerate(touchpoints)
+            if each.examples
+        }
 
     def of_source(self, source: str) -> list[str]:
         """Touchpoints that every feedback of this source is about."""
@@ -117,12 +119,10 @@ class Journey:
     def _nearness(self, parts: Floats) -> Floats:
         """(clauses, touchpoints): probability of each clause being like the examples."""
         near = np.zeros((len(parts), len(self._ids)), np.float32)
-        if self._examples is None or not len(parts):
-            return near
-        cosines = self._similarity.project(parts) @ self._examples.T
-        for owner in np.unique(self._owners):
-            best = cosines[:, self._owners == owner].max(axis=1)
-            near[:, owner] = self._similarity.probability(best)
+        if self._middles and len(parts):
+            vectors = self._similarity.project(parts)
+            for at, direction in self._middles.items():
+                near[:, at] = self._similarity.probability(vectors @ direction)
         return near
 
     def _of_clause(self, near: Floats, topics: Mapping[Topic, float]) -> dict[str, float]:

@@ -138,9 +138,7 @@ def _row(item: Feedback, run: Run, door: Door, now: datetime) -> dict[str, Any]:
 
 def _payload(item: Feedback, door: Door) -> bytes:
     """The payload behind the same filter: the author is no more readable there than here."""
-    raw = privacy.mask(item.raw, door.key)
-    if item.author and item.author.strip():
-        raw = raw.replace(item.author, privacy.pseudonym(item.author, door.key))
+    raw = privacy.mask_payload(item.raw, door.key, item.author)
     return _COMPRESSOR.compress(raw.encode("utf-8"))
 
 

@@ -88,16 +88,16 @@ def _number_at(text: str, start: int) -> tuple[str, int] | None:
 # What the word beside a number calls it; the nearest word before it wins.
 _LABEL = re.compile(
     r"(?P<matter>#|\b(?:(?:pedido|encomenda|compra|protocolo?|chamado|atendimento|ticket|fatura|"
-    r"boleto|contrato|reserva|bilhete|voucher|cup[oo]m|order|orden|ordem|case|objeto|modelo?|"
+    r"boleto|contrato|reserva|bilhete|voucher|cup[oõ]m|order|orden|ordem|case|objeto|modelo?|"
     r"lote|processo|nota|guia|agendamento|reclama[cç][aã]o|solicita[cç][aã]o|transa[cç][aã]o|"
     r"instala[cç][aã]o|pe[cç]a|barra|c[oó]digo|code)s?|ped|prot|postagem|reclame aqui|nf-?e?|"
     r"danfe|ap[oó]lice|matr[ií]cula|localizador|id|cod|nsu|rastre(?:io|amento)|tracking|sku|"
-    r"ref(?:er[eê]ncia)?|s[eé]rie|serial|ean|gtin|os|b\.?o|anatel|procon|fa|ip|norma|"
-    r"caso(?=\W*n?\W*$))\b(?:\W{1,3}(?:de|do|da|n[uú]m(?:ero)?|number|nro?)\b)*)|"
+    r"ref(?:er[eê]ncia)?|s[eé]rie|serial|ean|gtin|b\.?o|anatel|procon|fa|ip|norma|"
+    r"(?:caso|(?-i:OS))(?=\W*n?\W*$))\b(?:\W{1,3}(?:de|do|da|n[uú]m(?:ero)?|number|nro?)\b)*)|"
     r"\b(?:(?P<phone>tel(?:ef\w+)?s?|fones?|cel(?:ular(?:es)?)?|what?s\w*|zap\w*|wpp|wts|"
     r"lig(?:a|ue|o)\w*|cham[ae][mr]?|llam\w+|conta[tc]to|phone|call|reach|m[oó]vil|telem[oó]vel|"
     r"tlm|msg|sms|fixo|residencial|linha|chip|retorn\w+)|(?P<number>n[uú]meros?|numbers?)|"
-    r"(?P<cpf>c\.?p\.?f)|(?P<cnpj>cnpj|mei)|(?P<cep>cep)|"
+    r"(?P<cpf>c\.?p\.?f(?: na nota)?)|(?P<cnpj>cnpj|mei)|(?P<cep>cep)|"
     r"(?P<card>cart[aã]o|card|tarjeta|visa|master\w*|amex|elo|hiper\w*|cc)|"
     r"(?P<plate>placas?(?! de v| m[aã]e| sol)|ve[ií]culo|carro|moto|caminh[aã]o)|"
     r"(?P<id>rg|cnh|pis|passaporte|passport|pasaporte|dni|nie|rut|curp|ssn|cuit|c[eé]dula|"
@@ -113,7 +113,7 @@ _AFTER = re.compile(
 )
 _CUT = re.compile(r"\w*\d|[\[\]]")
 _JOINT = re.compile(r"\s?[,;/]\s?|\s(?:e|ou|and|or|y|o)\s")
-_ITEM = re.compile(r"[^\s,;/]{1,40}$")
+_ITEM = re.compile(r"(?:\[[^\s\[\]]{1,20}\]|[^\s,;/\[\]]{1,40})$")
 _NEAR = 3
 """Words that may stand between a label and its number."""
 _LIST = 5
@@ -122,18 +122,22 @@ _LIST = 5
 
 def _label(match: re.Match[str]) -> str:
     """What the text calls this number: a word near before it, else a word after it, else ""."""
-    before, listed = _before(match.string, match.start())
+    label = _label_before(match.string, match.start())
+    if label and label != "number":
+        return label
+    after = _AFTER.match(match.string, match.end())
+    return (after and after.lastgroup) or label
+
+
+@lru_cache(maxsize=1)  # each kind asks again for the same place
+def _label_before(text: str, start: int) -> str:
+    before, listed = _before(text, start)
     label = ""
     for found in _LABEL.finditer(before):
         near = len(before[found.end() :].split()) <= _NEAR
         if not (label and found.lastgroup == "number"):
             label = (near and found.lastgroup) or ""
-    if listed and label != "matter":
-        label = ""
-    if label and label != "number":
-        return label
-    after = _AFTER.match(match.string, match.end())
-    return (after and after.lastgroup) or label
+    return label if label == "matter" or not listed else ""
 
 
 def _before(text: str, end: int) -> tuple[str, bool]:
@@ -161,8 +165,8 @@ def _is_cpf(match: re.Match[str]) -> bool:
 
 
 def _is_cnpj(match: re.Match[str]) -> bool:
-    if "/" in match[0] and "." in match[0]:
-        return True
+    if re.search(r"/\w{4}\W\d\d$", match[0]):
+        return True  # as with the CPF: no other number is written so
     label = _label(match)
     return label == "cnpj" or (label != "matter" and cnpj.is_valid(_plain(match[0])))
 
@@ -193,7 +197,8 @@ _VEHICLE = re.compile(
     re.IGNORECASE,
 )
 _NO_PLATE = re.compile(
-    r"(?:cpf|cep|tel|cel|zap|gtx|rtx|por|que|dos|das|com|uma|uns|mil|ano|at[eé]|pra|sem|s[aã]o|n[aã]o|the|for)\W?\d|"
+    r"(?:cpf|cep|tel|cel|zap|gtx|rtx|por|que|dos|das|com|uma|uns|mil|ano|at[eé]|pra|sem|s[aã]o|"
+    r"n[aã]o|the|for)\W?\d|"
     r".{3}\s(?:19|20)\d\d$",
     re.IGNORECASE,
 )
@@ -228,8 +233,11 @@ def _is_phone(match: re.Match[str]) -> bool:
     if label == "matter" or _YEARS.fullmatch(match[0]):
         return False
     called = label in {"phone", "number"} or match[0][0] == "+"
+    local = value[5:] if len(value) == len("+55") + 2 + _LANDLINE else value
+    if len(local) == _LANDLINE and _phone(local)[1] == Type.SHARED_COST:
+        return False  # 4004 and the like, in front of which many write an area code
     if len(value) == _LANDLINE:
-        return called and kind != Type.SHARED_COST
+        return called
     if len(value) == _MOBILE:
         return called or re.fullmatch(r"9\D?\d{4}\D\d{4}", match[0]) is not None
     return kind in _PERSONAL or (called and kind == Type.UNKNOWN)
@@ -255,6 +263,7 @@ def _phone(found: str) -> tuple[str, int]:
 _DASH = r"\-\u2010-\u2015\u2212"
 _GAP = rf"[\s./{_DASH}]"
 _X = r"[\dA-Z]"
+_AREA = r"(?:0 (?:xx)? )?[1-9]\d"
 # One pair of edges for all numbers: what a neighbour keeps from being found, its mask keeps too.
 _LEFT = (
     rf"(?:(?<!\w)|(?<=cpf)|(?<=cnpj)|(?<=cep)|(?<=tel)|(?<=cel)|(?<=zap)|(?<=[^\W\d])(?=\())"
@@ -290,10 +299,10 @@ _KINDS = (
     (
         "phone",
         _shape(
-            rf"(?:\+?0?55 )?(?:\(?(?:0 (?:xx)? )?[1-9]\d\)?{_GAP}{{0,3}})?"
+            rf"(?:\+?0?55 )?(?:(?:\({_AREA}\)|{_AREA}){_GAP}{{0,3}})?"
             r"(?:9 \d \d\d \d|[2-9]\d{3}) \d\d \d\d",
             rf"\+\d{{1,3}} (?:\(\d{{1,4}}\){_GAP}{{0,2}})?\d(?: \d){{5,11}}",
-            r"\(?\d{3}\)? \d{3} \d{3,4}",
+            r"(?:\(\d{3}\)|\d{3}) \d{3} \d{3,4}",
         ),
         _is_phone,
     ),

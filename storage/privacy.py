@@ -31,7 +31,29 @@ def clean(text: str) -> str:
     """NFC, without control characters, unpaired surrogates, direction overrides, hidden breaks."""
     if _SURROGATE.search(text):  # pairs become the character they mean, lone ones go
         text = text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "ignore")
-    return unicodedata.normalize("NFC", _CONTROL.sub("", _LINE_ENDS.sub("\n", text)))
+    text = _CONTROL.sub("", _LINE_ENDS.sub("\n", text))
+    if text.isascii():
+        return text
+    return _thinned(unicodedata.normalize("NFC", _thinned(text, _PILED)), _MARKS)
+
+
+_PILE = re.compile(r"[^\w\s\x00-\x7f]{31,}")
+_MARKS = 30
+"""Accents on one letter that stay, as Unicode's stream-safe text allows."""
+_PILED = 256
+"""Accents on one letter that are put in order first: that takes the square of their number."""
+
+
+def _thinned(text: str, limit: int) -> str:
+    def thin(pile: re.Match[str]) -> str:
+        kept, marks = [], 0
+        for each in pile[0]:
+            marks = marks + 1 if unicodedata.combining(each) else 0
+            if marks <= limit:
+                kept.append(each)
+        return "".join(kept)
+
+    return _PILE.sub(thin, text)
 
 
 def token(value: str, key: bytes, length: int = 8) -> str:
@@ -89,7 +111,8 @@ def _masked(value: Any, key: bytes, author: str | None) -> Any:
         return [_masked(each, key, author) for each in value]
     if not isinstance(value, str):
         return value
+    value = mask(value, key)
     if name := clean(author or "").strip():
         forms = "|".join(re.escape(form) for form in {name, escape(name)})
-        value = re.sub(rf"(?<!\w)(?:{forms})(?!\w)", pseudonym(name, key), clean(value))
-    return mask(value, key)
+        value = re.sub(rf"(?<!\w)(?:{forms})(?!\w)", pseudonym(name, key), value)
+    return value

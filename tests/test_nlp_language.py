@@ -57,3 +57,8 @@ def test_a_very_long_text_is_quick_and_known() -> None:
 
 def test_no_language_is_listed_twice() -> None:
     assert len(set(LANGUAGES)) == len(LANGUAGES)
+
+
+def test_half_a_character_does_not_break_the_detector() -> None:
+    text = "O produto chegou \ud800 quebrado \udfff e ninguém responde"
+    assert identify(text)[0] == "pt"

@@ -68,7 +68,8 @@ def test_examples_decide_about_a_shared_topic_when_one_is_clearly_nearer() -> No
 def test_examples_alone_make_a_touchpoint() -> None:
     window = journey(Named("window", examples=["north", "east"]))
     like, unlike = window.mentions(embed(["east", "west"]), [{}, {}])
-    assert like == {"window": pytest.approx(1.0, abs=1e-3)}
+    # The middle of two directions lies at a cosine of √½ from each: 1 / (1 + exp(10 - 20·√½)).
+    assert like == {"window": pytest.approx(0.984, abs=1e-3)}
     assert unlike == {}
 
 

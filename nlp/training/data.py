@@ -80,20 +80,20 @@ SETS = (
 )
 
 
-def opinions(corpus: Path) -> list[Row]:
-    """All rows, set by set."""
-    return [row for each in SETS for row in _opinions_of(corpus, each)]
+def opinions(corpus: Path, part: str = "train", share: int = 1) -> list[Row]:
+    """All rows of a part, set by set; one in ``share`` of what training takes."""
+    return [row for each in SETS for row in _opinions_of(corpus, each, part, share)]
 
 
-def _opinions_of(corpus: Path, chosen: Set) -> Iterator[Row]:
+def _opinions_of(corpus: Path, chosen: Set, part: str, share: int) -> Iterator[Row]:
     rows = [
         raw
-        for raw in read(corpus, chosen.name)
+        for raw in read(corpus, chosen.name, part)
         if chosen.only(raw)
         and (chosen.languages is None or raw["lang"] in chosen.languages)
         and (chosen.neutral or raw["sentiment"] != Sentiment.NEUTRAL)
     ]
-    for raw in draw(rows, chosen.rows, chosen.by):
+    for raw in draw(rows, chosen.rows // share, chosen.by):
         sentiment = Sentiment(raw["sentiment"])
         weight = chosen.neutral if sentiment is Sentiment.NEUTRAL else 1.0
         yield Row(

@@ -12,15 +12,19 @@ from safetensors.numpy import save
 
 from ...storage.vocabulary import Sentiment, Topic
 from ..encoder import NAME
-from ..heads import DESCRIPTION, WEIGHTS
+from ..heads import ADAPTER, DESCRIPTION, WEIGHTS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
+    from numpy.typing import NDArray
+
     from ..heads import Head, Similarity
 
-VERSION = "e5s-1"
+    Floats = NDArray[np.float32]
+
+VERSION = "e5s-2"
 """Raised when the meaning of a label changes; the checksum tells every training run apart."""
 
 UNCERTAIN = 0.5
@@ -42,7 +46,7 @@ SOURCES = {
     "afrisenti": "AfriSenti (Muhammad et al. 2023), CC BY 4.0",
     "goemotions": "GoEmotions (Demszky et al. 2020, Google), Apache-2.0",
     "wisesight": "Wisesight Sentiment Corpus (PyThaiNLP), CC0",
-    "own": "sentences written for this project (nlp/topics), Apache-2.0",
+    "own": "sentences written for this project (nlp/topics, nlp/training/corpus), Apache-2.0",
 }
 
 
@@ -57,6 +61,7 @@ class Trained:
     topics: Head
     cutoffs: Mapping[Topic, float]
     similarity: Similarity
+    adapter: Mapping[str, Floats]
 
 
 def export(trained: Trained, folder: Path) -> None:
@@ -75,6 +80,9 @@ def export(trained: Trained, folder: Path) -> None:
     }
     weights["similarity.centre"] = trained.similarity.centre.astype(np.float16)
     weights["similarity.projection"] = trained.similarity.projection.astype(np.float16)
+    weights |= {
+        f"{ADAPTER}{name}": array.astype(np.float16) for name, array in trained.adapter.items()
+    }
     packed = save(weights)
     description = {
         "version": VERSION,

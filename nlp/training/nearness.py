@@ -9,18 +9,17 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy.optimize import minimize  # type: ignore[import-untyped]  # ships no types
 
-from ..heads import Similarity, sigmoid
+from ..heads import Similarity, middle, sigmoid
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from numpy.typing import NDArray
 
-    from .compose import Sentence
+    from .apart import Sentence
 
     Floats = NDArray[np.float32]
 
-_DIMENSIONS = 64
 _SHRINK = 0.4
 _EXAMPLES = 4
 _ROUNDS = 12
@@ -53,7 +52,7 @@ def learn(features: Floats, sentences: Sequence[Sentence], *, columns: slice) ->
 
 
 def _directions(features: Floats, subjects: Sequence[str]) -> tuple[Floats, Floats]:
-    """Shrunken linear discriminant analysis: (centre, projection)."""
+    """(centre, projection) to a space where one subject spreads equally in every direction."""
     centre = features.mean(0)
     names = sorted(set(subjects))
     which = np.array([names.index(subject) for subject in subjects])
@@ -62,11 +61,7 @@ def _directions(features: Floats, subjects: Sequence[str]) -> tuple[Floats, Floa
     within = rest.T @ rest / len(rest)
     within = (1 - _SHRINK) * within + _SHRINK * np.eye(len(within)) * np.trace(within) / len(within)
     values, vectors = np.linalg.eigh(within)
-    whiten = vectors / np.sqrt(values)
-    whitened = (features - centre) @ whiten
-    _, vectors = np.linalg.eigh(whitened.T @ whitened)
-    projection = (whiten @ vectors[:, -_DIMENSIONS:]).T
-    return centre, np.asarray(projection, np.float32)
+    return centre, np.asarray((vectors / np.sqrt(values)).T, np.float32)
 
 
 def _trials(
@@ -82,9 +77,9 @@ def _trials(
         members = [index for index, subject in enumerate(subjects) if subject == name]
         for _ in range(_ROUNDS):
             examples = rng.sample(members, _EXAMPLES)
-            best = (vectors @ vectors[examples].T).max(axis=1)
+            near = vectors @ middle(vectors[examples])
             others = [index for index in range(len(subjects)) if index not in examples]
-            cosines += best[others].tolist()
+            cosines += near[others].tolist()
             same += [subjects[index] == name for index in others]
 
 

@@ -1,0 +1,130 @@
+"""Texts with everything that is known of them, as the network learns from them."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...storage.vocabulary import Sentiment, Topic
+from ..text import Span, clauses, clean
+from . import apart, data, phrases
+
+Floats = NDArray[np.float32]
+
+SHARES = {"pt": 0.36, "es": 0.18, "en": 0.18, "fr": 0.1, "de": 0.09, "it": 0.09}
+"""How much of the composed text each language gets."""
+
+UNKNOWN = -1
+_LEAST_OVERLAP = 0.5
+_SHORT = 170
+"""Characters; longer open rows cost most of the time and teach little more."""
+
+_SENTIMENTS = list(Sentiment)
+_TOPICS = list(Topic)
+
+
+@dataclass(frozen=True, slots=True)
+class Clause:
+    """One clause: its span, the index of its sentiment or UNKNOWN, its topics or None."""
+
+    span: Span
+    sentiment: int
+    topics: Floats | None
+
+
+@dataclass(frozen=True, slots=True)
+class Example:
+    """One text: the sentiment of the whole or UNKNOWN, its weight, stars or 0, its clauses."""
+
+    text: str
+    sentiment: int
+    weight: float
+    stars: int
+    clauses: tuple[Clause, ...]
+
+
+def mood(sentiment: str | None) -> int:
+    """The index of a sentiment, or UNKNOWN."""
+    return UNKNOWN if sentiment is None else _SENTIMENTS.index(Sentiment(sentiment))
+
+
+def about(topic: str | None) -> Floats:
+    """(topics,) with a 1 for the topic; all 0 says that a text is about none of them."""
+    vector = np.zeros(len(_TOPICS), np.float32)
+    if topic:
+        vector[_TOPICS.index(Topic(topic))] = 1
+    return vector
+
+
+def of_phrase(phrase: phrases.Phrase) -> Example:
+    """One of our phrases: it says one thing of one topic."""
+    index = mood(phrase.sentiment)
+    clause = Clause((0, len(phrase.text)), index, about(phrase.topic))
+    return Example(phrase.text, index, 1.0, 0, (clause,))
+
+
+def of_sentence(sentence: apart.Sentence) -> Example:
+    """One of our sentences about one topic, or about none."""
+    index = mood(sentence.sentiment)
+    clause = Clause((0, len(sentence.text)), index, about(sentence.topic))
+    return Example(sentence.text, index, 1.0, 0, (clause,))
+
+
+def of_composed(row: phrases.Row) -> Example:
+    """One of our texts of several phrases; each clause has the labels of its phrase."""
+    found = tuple(_labelled(row))
+    index = mood(row["sentiment"])
+    if not found and not row["topics"]:
+        found = (Clause((0, len(row["text"])), index, about(None)),)
+    return Example(row["text"], index, 1.0, row["stars"] or 0, found)
+
+
+def _labelled(row: phrases.Row) -> Iterator[Clause]:
+    for start, end in clauses(row["text"]):
+        shared = [
+            min(end, said["span"][1]) - max(start, said["span"][0]) for said in row["aspects"]
+        ]
+        if shared and max(shared) > 0 and max(shared) >= _LEAST_OVERLAP * (end - start):
+            said = row["aspects"][shared.index(max(shared))]
+            yield Clause((start, end), mood(said["sentiment"]), about(said["topic"]))
+
+
+def of_open(row: data.Row) -> Example:
+    """A row of an open set; the only clause of a text shares its sentiment."""
+    text = clean(row.text).text
+    spans, index = clauses(text), mood(row.sentiment)
+    single = len(spans) == 1 and row.weight == 1 and index != UNKNOWN
+    found = (Clause(spans[0], index, None),) if single else ()
+    return Example(text, index, row.weight, row.stars or 0, found)
+
+
+def own(seed: int, composed: int) -> list[Example]:
+    """Our text for one epoch: composed anew, then every phrase, then the hard cases twice."""
+    rng = random.Random(seed)  # noqa: S311 - a repeatable draw, no secret
+    rows = [
+        row
+        for language, share in SHARES.items()
+        for row in phrases.compose(rng, language, int(composed * share))
+    ]
+    examples = [of_composed(row) for row in rows]
+    for language in SHARES:
+        examples += [of_phrase(phrase) for phrase in phrases.phrases(language)]
+        examples += [of_composed(row) for row in phrases.others(language)] * 2
+    return examples
+
+
+def opened(corpus: Path, rng: random.Random) -> tuple[Sequence[data.Row], ...]:
+    """Short open rows, shuffled: with stars, without, and of languages we do not write in."""
+    rows = [row for row in data.opinions(corpus) if len(row.text) <= _SHORT]
+    rng.shuffle(rows)
+    known = [row for row in rows if row.language in SHARES]
+    return (
+        [row for row in known if row.stars],
+        [row for row in known if not row.stars],
+        [row for row in rows if row.language not in SHARES],
+    )

