@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import random
-import re
 import signal
 import socket
 import sqlite3
@@ -136,16 +135,11 @@ class World:
         db = open_database(self.url)
         with db.read() as connection:
             found = {
-                name: sorted(tuple(map(_shown, row)) for row in connection.execute(text(query)))
+                name: sorted(tuple(map(str, row)) for row in connection.execute(text(query)))
                 for name, query in STATE.items()
             }
         db.close()
         return found
-
-
-def _shown(value: Any) -> str:
-    """The stand-in's ETag changes with the second it was asked in; nothing else may differ."""
-    return re.sub(r"""['"]etag['"]: ['"].*?['"], (?=['"]modified)""", "", str(value))
 
 
 NAMED = "FROM feedback f JOIN source s ON s.id = f.source_id"
@@ -160,8 +154,8 @@ STATE = {
     f"a.content_hash {NAMED} JOIN annotation a ON a.feedback_id = f.id",
     "aspect": "SELECT s.name, f.external_id, a.topic, a.touchpoint, a.sentiment, a.span_start "
     f"{NAMED} JOIN aspect a ON a.feedback_id = f.id",
-    "checkpoint": "SELECT s.name, c.version, c.value FROM checkpoint c JOIN source s "
-    "ON s.id = c.source_id",
+    # No checkpoint: a run that had closed before the kill is a second run when it is asked again,
+    # and its bookmark may well stand on another page.
     "coverage": "SELECT s.name, c.day, c.since, c.until, c.whole FROM coverage c JOIN source s "
     "ON s.id = c.source_id",
     "open runs": "SELECT source_id FROM run WHERE finished_at IS NULL",

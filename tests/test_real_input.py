@@ -71,7 +71,7 @@ def test_a_dated_stream_from_file_to_digest(
 
     [report] = [json.loads(line) for line in ouvidor(tmp_path, *words, "--json").splitlines()]
     assert report["outcome"] == "complete"
-    # One stream repeats rows as its source's paging did: each id is stored once, the rest set aside.
+    # One stream repeats rows, as paging did: each id is stored once, the rest is set aside.
     assert report["new"] + report["rejected"] == len(rows)
     assert report["new"] == len({row["id"] for row in rows})
     [again] = [json.loads(line) for line in ouvidor(tmp_path, *words, "--json").splitlines()]

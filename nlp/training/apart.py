@@ -1,4 +1,4 @@
-"""The sentences of ``nlp/topics``: every other one teaches, the rest is kept to calibrate."""
+"""Sentences kept apart: ``nlp/topics`` calibrates the heads and never teaches them."""
 
 from __future__ import annotations
 
@@ -27,16 +27,6 @@ def sentences(folder: Path = FOLDER) -> list[Sentence]:
     """All of them, each text once, in a fixed order."""
     found = [sentence for path in sorted(folder.glob("*.toml")) for sentence in _of(path)]
     return list({sentence.text: sentence for sentence in found}.values())
-
-
-def taught(folder: Path = FOLDER) -> list[Sentence]:
-    """Those the network may learn from."""
-    return sentences(folder)[::2]
-
-
-def kept(folder: Path = FOLDER) -> list[Sentence]:
-    """Those it never sees."""
-    return sentences(folder)[1::2]
 
 
 def _of(path: Path) -> Iterator[Sentence]:

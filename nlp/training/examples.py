@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from ...storage.vocabulary import Sentiment, Topic
 from ..text import Span, clauses, clean
-from . import apart, data, phrases
+from . import data, phrases
 
 Floats = NDArray[np.float32]
 
@@ -66,13 +66,6 @@ def of_phrase(phrase: phrases.Phrase) -> Example:
     index = mood(phrase.sentiment)
     clause = Clause((0, len(phrase.text)), index, about(phrase.topic))
     return Example(phrase.text, index, 1.0, 0, (clause,))
-
-
-def of_sentence(sentence: apart.Sentence) -> Example:
-    """One of our sentences about one topic, or about none."""
-    index = mood(sentence.sentiment)
-    clause = Clause((0, len(sentence.text)), index, about(sentence.topic))
-    return Example(sentence.text, index, 1.0, 0, (clause,))
 
 
 def of_composed(row: phrases.Row) -> Example:

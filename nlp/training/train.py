@@ -1,7 +1,7 @@
 """``python -m ouvidor.nlp.training.train --corpus DIR``: from text to the shipped weights.
 
 Learns from our own corpus and from ``DIR/data/open`` (`tune`), calibrates on text that was kept
-apart (half of the sentences of ``nlp/topics``, the ``dev`` parts of the open sets), and writes
+apart (the sentences of ``nlp/topics``, the ``dev`` parts of the open sets), and writes
 ``heads.safetensors`` and ``heads.json``. Seeds are fixed. About twenty minutes on one core.
 """
 
@@ -40,7 +40,7 @@ def finish(tuned: Tuned, corpus: Path, cache: Path | None) -> Trained:
     """Calibrate what was tuned, on sentences and rows it never saw."""
     encoder = Encoder(layers=(LAYERS,), adapter=tuned.adapter, cache=cache)
     heads = {name: Head(_WIDTH, (layer,), 1.0) for name, layer in tuned.heads.items()}
-    sentences = apart.kept()
+    sentences = apart.sentences()
     features = _read(encoder, [sentence.text for sentence in sentences])
     topics = np.stack([about(sentence.topic) for sentence in sentences])
     opinions = data.opinions(corpus, part="dev", share=_HELD_OUT)

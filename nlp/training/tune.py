@@ -24,8 +24,7 @@ from tokenizers import Tokenizer
 from ...storage.vocabulary import Sentiment, Topic
 from ..encoder import prepare
 from ..features import ADAPTED, load_model
-from . import apart
-from .examples import UNKNOWN, Example, of_open, of_sentence, opened, own
+from .examples import UNKNOWN, Example, of_open, opened, own
 
 Floats = NDArray[np.float32]
 
@@ -155,11 +154,7 @@ def _array(tensor: torch.Tensor) -> Floats:
 
 
 def tune(corpus: Path, cache: Path | None, *, epochs: int = EPOCHS, seed: int = 1) -> Tuned:
-    """Learn from our own text and from the open sets in ``corpus``.
-
-    In two passes: the second begins again at half the rate, with text composed anew and with the
-    short sentences of ``nlp/topics``.
-    """
+    """Learn from our own text and from the open sets in ``corpus``."""
     torch.manual_seed(seed)
     folder = prepare(cache)
     tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
@@ -167,19 +162,12 @@ def tune(corpus: Path, cache: Path | None, *, epochs: int = EPOCHS, seed: int = 
     network = Network(folder)
     rng = random.Random(5)  # noqa: S311 - a repeatable draw, no secret
     sorts = opened(corpus, rng)
-    short = [of_sentence(sentence) for sentence in apart.taught()]
-    for done, rate in enumerate((1.0, 0.5)):
-        batches = []
-        for epoch in range(epochs):
-            rows = [
-                row
-                for sort, size in zip(sorts, OPENED, strict=True)
-                for row in sort[epoch::epochs][:size]
-            ]
-            examples = own(done * epochs + epoch + 1, COMPOSED) + [of_open(row) for row in rows]
-            examples += short * (2 * done)
-            batches += _batches(list(encoded(tokenizer, examples)), rng)
-        learn(network, batches, rate=rate)
+    batches = []
+    for epoch in range(epochs):
+        rows = [r for s, size in zip(sorts, OPENED, strict=True) for r in s[epoch::epochs][:size]]
+        examples = own(epoch + 1, COMPOSED) + [of_open(row) for row in rows]
+        batches += _batches(list(encoded(tokenizer, examples)), rng)
+    learn(network, batches)
     return network.learnt()
 
 
@@ -211,8 +199,8 @@ def _batches(rows: list[Encoded], rng: random.Random) -> list[list[Encoded]]:
     return groups
 
 
-def learn(network: Network, batches: Sequence[list[Encoded]], *, rate: float = 1.0) -> list[float]:
-    """One pass over the batches; the loss of each. ``rate`` scales how fast."""
+def learn(network: Network, batches: Sequence[list[Encoded]]) -> list[float]:
+    """One pass over the batches; the loss of each."""
     network.train()
     low = [p for change in network.changes.values() for p in (change.a, change.b)]
     heads = list(network.heads.parameters())
@@ -224,7 +212,7 @@ def learn(network: Network, batches: Sequence[list[Encoded]], *, rate: float = 1
         share = min(1, (step + 1) / (_WARM_UP * len(batches)))
         share *= max(_FLOOR, 1 - step / len(batches))
         for group, base in zip(optimiser.param_groups, bases, strict=True):
-            group["lr"] = base * share * rate
+            group["lr"] = base * share
         loss = _loss(network, batch)
         optimiser.zero_grad()
         torch.autograd.backward(loss)
