@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 _CLEAR = 0.15
 """By how much one touchpoint's examples must be nearer (as a probability) to win a shared topic."""
-_SPEAKS = 0.5
+_SPEAKS = 0.8
 """Probability at which a clause counts as like the examples."""
 
 
