@@ -362,7 +362,8 @@ def explain(error: ValidationError, model: type[BaseModel], prefix: str = "") ->
     kind = first["type"]
     if kind == "extra_forbidden":
         owner = _model_at(model, path)
-        return f"{name}: the key {last!r} {unknown(last, owner.model_fields if owner else [])}"
+        rest = unknown(last, owner.model_fields if owner else []).removeprefix("which ")
+        return f"{name}: the key {last!r} {rest}"
     if kind == "missing":
         return f"{name}: this key is missing; add it"
     if kind == "enum" and "Topic" not in name and path and "topics" in path:

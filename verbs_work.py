@@ -100,6 +100,10 @@ def _tell_runs(rows: Iterable[Mapping[str, Any]], *, as_json: bool) -> int:
         heads = ("source", "outcome", "new", "changed", "message")
         cells = [[row.get(head) for head in heads] for row in shown]
         console.table(heads, cells, right="new changed")
+        for row in shown:
+            # The table cuts what does not fit; a problem's mend is told whole.
+            if not Outcome(row["outcome"]).good:
+                console.say(f"{row['source']}: {row['message']}")
     if stopped:
         return INTERRUPTED
     good = all(Outcome(row["outcome"]).good for row in shown)

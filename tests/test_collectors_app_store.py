@@ -271,7 +271,7 @@ def test_xml_with_two_contents_and_a_stray_control_character() -> None:
         ({"country": "eu"}, "'eu' is no country"),
         ({"format": "csv"}, r"sources\.app\.format"),
         ({"max_pages": 11}, r"sources\.app\.max_pages"),
-        ({"contry": "br"}, "the key 'contry' which is unknown; did you mean 'country'"),
+        ({"contry": "br"}, "the key 'contry' is unknown; did you mean 'country'"),
         ({"base_url": "itunes"}, r"sources\.app\.base_url: 'itunes' is no web address"),
     ],
 )

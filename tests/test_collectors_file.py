@@ -261,7 +261,7 @@ def test_json_lines_in_the_shape_of_an_api(collect: Collect, house: Database) ->
         ({}, "sources.pesquisa.path: this key is missing; add it"),
         ({"scale": "10"}, "sources.pesquisa.scale: '10' is no scale"),
         ({"encoding": "klingon"}, "'klingon' is no encoding"),
-        ({"columns": {"texto": "x"}}, "sources.pesquisa.columns.texto: the key 'texto' which is"),
+        ({"columns": {"texto": "x"}}, "sources.pesquisa.columns.texto: the key 'texto' is"),
         ({"delimiter": ";;"}, "sources.pesquisa.delimiter: "),
         ({"feedback_kind": "rant"}, "sources.pesquisa.feedback_kind: "),
     ],
