@@ -7,7 +7,10 @@ STAMP := $(VENV)/.installed
 # take the newest build with its gigabytes of GPU libraries. Override it for a machine of your own.
 TORCH ?= torch==2.13.0
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
-ROOMS := __init__.py __main__.py cli.py config.py scheduler.py collectors nlp storage reports demo
+
+# Two processes, each with a PostgreSQL server of its own: most tests wait more than they count.
+WORKERS ?= 2
+PYTEST = $(BIN)/python -m pytest -q -n $(WORKERS)
 
 .DEFAULT_GOAL := help
 .PHONY: help install demo test check lint types ordeal bench train clean
@@ -40,16 +43,19 @@ types: install
 	MYPYPATH=$(VENV)/src $(BIN)/mypy --strict -p ouvidor
 
 check: lint types ## lint, types and fast tests: before every commit
-	$(BIN)/python -m pytest -q -m "not slow and not ordeal"
+	$(PYTEST) --dist loadscope -m "not slow and not ordeal"
 
 test: install ## all tests
-	$(BIN)/python -m pytest -q -m "not ordeal"
+	$(PYTEST) --dist loadscope -m "not ordeal"
 
 ordeal: install ## kill rounds, random histories, soak
-	$(BIN)/python -m pytest -q -m ordeal
+	$(PYTEST) -m ordeal
 
 bench: install ## speed and memory, as ratios measured in one run
 	for each in benchmarks/*.py; do echo "== $$each"; $(BIN)/python $$each || exit 1; done
+
+train: install ## the shipped weights anew, from CORPUS/data/open and our own text
+	$(BIN)/python -m ouvidor.nlp.training.train --corpus $(CORPUS) --state .training
 
 clean: ## remove what was built
 	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis demo-out

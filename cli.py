@@ -19,30 +19,30 @@ import click
 DONE, PROBLEM, USAGE, INTERRUPTED, TERMINATED = 0, 1, 2, 130, 143
 
 VERBS: dict[str, tuple[str, str]] = {
-    "init": ("verbs_setup", "Write a commented ouvidor.toml and say the next command."),
-    "check": ("verbs_setup", "Prove configuration, secrets, database, model, mail and chat."),
-    "demo": ("verbs_demo", "Show the whole cycle on a stand-in brand, offline."),
-    "sources": ("verbs_read", "Show each source with its last run, coverage and silence."),
-    "collect": ("verbs_work", "Run collectors now."),
-    "import": ("verbs_work", "Read feedback from a file."),
-    "annotate": ("verbs_work", "Tag what is untagged."),
-    "classify": ("verbs_files", "Tag JSON Lines from a file or stdin; no database."),
-    "search": ("verbs_read", "Find feedback."),
-    "show": ("verbs_read", "Show one feedback with all that is known about it."),
-    "review": ("verbs_read", "List what the tagger is uncertain about."),
-    "correct": ("verbs_read", "Say what a feedback is really about; kept for ever."),
-    "scorecard": ("verbs_read", "Score the touchpoints from 1 to 5."),
-    "assess": ("verbs_read", "Note the team's own score of a touchpoint."),
-    "watch": ("verbs_tell", "Open, update and resolve alerts, or say what would have fired."),
-    "spikes": ("verbs_files", "Find negative spikes in a CSV; no database."),
-    "alerts": ("verbs_alerts", "List alerts, show one, and say what is done about it."),
-    "digest": ("verbs_tell", "Build the digest of a week."),
-    "deliver": ("verbs_tell", "Send what waits."),
-    "run": ("verbs_work", "Do everything that is due, once."),
-    "serve": ("verbs_work", "Keep doing everything that is due."),
-    "eval": ("verbs_files", "Measure the tagger on a labelled file."),
-    "export": ("verbs_files", "Write feedback out as CSV or JSON Lines."),
-    "person": ("verbs_files", "Give out or erase what is stored about one person."),
+    "init": ("setup", "Write a commented ouvidor.toml and say the next command."),
+    "check": ("setup", "Prove configuration, secrets, database, model, mail and chat."),
+    "demo": ("demo", "Show the whole cycle on a stand-in brand, offline."),
+    "sources": ("read", "Show each source with its last run, coverage and silence."),
+    "collect": ("work", "Run collectors now."),
+    "import": ("work", "Read feedback from a file."),
+    "annotate": ("work", "Tag what is untagged."),
+    "classify": ("files", "Tag JSON Lines from a file or stdin; no database."),
+    "search": ("read", "Find feedback."),
+    "show": ("read", "Show one feedback with all that is known about it."),
+    "review": ("read", "List what the tagger is uncertain about."),
+    "correct": ("read", "Say what a feedback is really about; kept for ever."),
+    "scorecard": ("read", "Score the touchpoints from 1 to 5."),
+    "assess": ("read", "Note the team's own score of a touchpoint."),
+    "watch": ("tell", "Open, update and resolve alerts, or say what would have fired."),
+    "spikes": ("files", "Find negative spikes in a CSV; no database."),
+    "alerts": ("alerts", "List alerts, show one, and say what is done about it."),
+    "digest": ("tell", "Build the digest of a week."),
+    "deliver": ("tell", "Send what waits."),
+    "run": ("work", "Do everything that is due, once."),
+    "serve": ("work", "Keep doing everything that is due."),
+    "eval": ("files", "Measure the tagger on a labelled file."),
+    "export": ("files", "Write feedback out as CSV or JSON Lines."),
+    "person": ("files", "Give out or erase what is stored about one person."),
 }
 """Every verb, the module that holds it, and its line of help. Modules load when they are asked."""
 
@@ -58,7 +58,7 @@ class Verbs(click.Group):
         """The verb, loaded."""
         if cmd_name not in VERBS:
             return None
-        module = importlib.import_module(f".{VERBS[cmd_name][0]}", __package__)
+        module = importlib.import_module(f".verbs.{VERBS[cmd_name][0]}", __package__)
         command: click.Command = getattr(module, f"{cmd_name}_verb")
         return command
 
@@ -122,6 +122,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except click.ClickException as error:
         return _misused(error)
     except Exception as error:  # noqa: BLE001 - the last resort: a sentence instead of a traceback
+        _leave_unwritten()
         console.problem(console.explain(error))
         return PROBLEM
     finally:
@@ -143,6 +144,14 @@ def _run(arguments: list[str]) -> int:
 
 def _terminated(_number: int, _frame: FrameType | None) -> None:
     raise SystemExit(TERMINATED)
+
+
+def _leave_unwritten() -> None:
+    """What a full disk did not take is not tried again at exit."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        _mute_stdout()
 
 
 def _mute_stdout() -> None:

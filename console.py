@@ -7,6 +7,7 @@ no escape sequences, no control characters, no markup.
 from __future__ import annotations
 
 import dataclasses
+import errno
 import json
 import re
 import sys
@@ -17,7 +18,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, date, datetime
 from enum import Enum
-from pathlib import PurePath
+from pathlib import Path, PurePath
 from typing import Any, TextIO
 
 import click
@@ -30,6 +31,8 @@ PIPE_WIDTH = 10_000
 
 EXCERPT = 100
 """Characters of a text in a table; `show` and ``--json`` have all of it."""
+
+_NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 _SEQUENCE = re.compile(
     # colours, cursor
@@ -78,20 +81,23 @@ def out(text: str = "", style: str | None = None) -> None:
 
 
 def say(text: str) -> None:
-    """One line of what goes on, to stderr."""
-    _screen(error=True).print(Text(block(text)), soft_wrap=True)
+    """One line of what goes on, to stderr; it stays one, whatever a stranger's name holds."""
+    _screen(error=True).print(Text(line(text)), soft_wrap=True)
 
 
 def problem(text: str) -> None:
     """What is wrong and its mend, to stderr."""
     screen = _screen(error=True)
-    screen.print(Text("Error: ", style="bold red").append(block(text), "not bold"), soft_wrap=True)
+    screen.print(Text("Error: ", style="bold red").append(line(text), "not bold"), soft_wrap=True)
 
 
 def explain(error: Exception) -> str:
     """A sentence for the user. Ours carry one; for the unforeseen it says where the trace lies."""
     if any(kind.__module__.partition(".")[0] == __package__ for kind in type(error).__mro__):
         return str(error)
+    if isinstance(error, OSError) and error.errno in _NO_ROOM:
+        where = f"{error.filename}: " if error.filename else ""
+        return f"{where}{error.strerror}; free some space, or write elsewhere, and run it again."
     if isinstance(error, OSError) and error.filename:
         return f"{error.filename}: {error.strerror}; mend the path or its rights."
     name = _write_trace(error)
@@ -108,6 +114,27 @@ def _write_trace(error: Exception) -> str:
     ) as file:
         file.writelines(traceback.format_exception(error))
     return file.name
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[TextIO]:
+    """A UTF-8 file that is there whole or not at all; an OSError names it."""
+    with whole(path) as part, part.open("w", encoding="utf-8", newline="") as file:
+        yield file
+
+
+@contextmanager
+def whole(path: Path) -> Iterator[Path]:
+    """Where to write a file that is put in its place when it is whole; an OSError names it."""
+    part = path.with_name(path.name + ".part")
+    try:
+        yield part
+        part.replace(path)
+    except OSError as error:
+        # What fails while writing does not know its own name.
+        raise OSError(error.errno, error.strerror, str(path)) from error
+    finally:
+        part.unlink(missing_ok=True)
 
 
 def table(heads: Sequence[str], rows: Iterable[Sequence[object]], *, right: str = "") -> None:

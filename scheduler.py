@@ -51,6 +51,8 @@ CHAT = "chat/"
 """What the name of a chat begins with where subscribers are named, too."""
 
 TIDY = "tidy"
+RUN = "run"
+"""The name under which one `ouvidor run` keeps out another."""
 
 MAKE_UP = timedelta(days=1)
 """A new subscriber gets last week's digest if its hour was less than this ago."""
@@ -132,6 +134,10 @@ def side_by_side(
 
     with ThreadPoolExecutor(PARALLEL) as pool, children:
         yield from pool.map(one, commands)
+
+
+class RunInProgressError(Exception):
+    """Another `ouvidor run` does all that is due."""
 
 
 class Timetable:
@@ -271,11 +277,31 @@ class Timetable:
         due.done(self.db, TIDY, next_at=now + timedelta(days=1), worker=self.me)
 
     def once(self) -> list[Did]:
-        """Everything that is due, once. A person who asks need not wait for the next tick."""
-        self.announce()
-        for duty in self.working():
-            due.hasten(self.db, duty.name, self.now())
-        return [*self.collect(), *self.work()]
+        """Everything that is due, once. A person who asks need not wait for the next tick.
+
+        Raises RunInProgressError beside another one: two would share the sources between them, and
+        the quicker one would tell the week from half of what was read.
+        """
+        self._take_all()
+        try:
+            self.announce()
+            for duty in self.working():
+                due.hasten(self.db, duty.name, self.now())
+            return [*self.collect(), *self.work()]
+        finally:
+            due.release(self.db, RUN, worker=self.me)
+
+    def _take_all(self) -> None:
+        now = self.now()
+        due.first_due(self.db, RUN, now)
+        due.hasten(self.db, RUN, now)
+        lease = LONG + LEASE_MARGIN
+        if not due.claim_due(self.db, RUN, now=now, lease=lease, worker=self.me):
+            holder = due.holder(self.db, RUN) or "it has just ended"
+            raise RunInProgressError(
+                f"another `ouvidor run` ({holder}) is at work on this installation, so this one "
+                "did nothing; wait for it or end it."
+            )
 
     def _do(self, duty: Duty) -> Did | None:
         """One duty if it is due, free and wanted; None when it was not done."""

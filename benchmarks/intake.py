@@ -1,10 +1,11 @@
-"""Intake rows/s as a share of the fastest bare way to put the same rows into the same table.
+"""Intake rows/s as a share of the fastest bare way to put the same rows into the same tables.
 
 SQLite: ``executemany`` of the driver. PostgreSQL: ``COPY``. Run: python benchmarks/intake.py [rows]
 """
 
 from __future__ import annotations
 
+import json
 import os
 import resource
 import sys
@@ -12,7 +13,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 from sqlalchemy import select
@@ -29,21 +30,26 @@ WORDS = (
     "O produto chegou antes do prazo e bem embalado, só que a cor não era a do site. "
     "Falei com o atendimento no chat e resolveram em dois dias, pedido 4471-882."
 )
+ENDS = ("Recomendo.", "Meu zap é (11) 98765-4321.")
+"""One text in twenty holds a number that has to be masked."""
 
 
 def reviews(count: int) -> Iterator[Feedback]:
-    """Review-like feedback, about 150 characters each."""
+    """Review-like feedback, about 150 characters each, with the payload it came in."""
     for number in range(count):
+        text = f"{WORDS} {ENDS[number % 20 == 0]} {number}"
+        title, author = f"Compra {number % 97}", f"cliente {number}"
+        raw = {"id": f"r{number}", "title": title, "body": text, "by": author, "rating": 1}
         yield Feedback(
             external_id=f"r{number}",
-            title=f"Compra {number % 97}",
-            text=f"{WORDS} {number}",
+            title=title,
+            text=text,
             stars=1 + number % 5,
             published_at=NOW - timedelta(minutes=number),
-            author=f"cliente {number}",
+            author=author,
             url=f"https://reviews.example/{number}",
             attributes={"version": "5.2.0"},
-            raw=f'{{"id": "r{number}", "body": "{WORDS}"}}',
+            raw=json.dumps(raw, ensure_ascii=False),
         )
 
 
@@ -63,58 +69,93 @@ def intake(db: Database, count: int) -> float:
     return count / (time.perf_counter() - start)
 
 
-def stored(db: Database) -> tuple[list[str], list[tuple[object, ...]]]:
-    """The rows as they came to lie, for the bare way to write again."""
-    columns = [column.name for column in t.feedback.c]
+Rows = dict[str, tuple[list[str], list[tuple[object, ...]]]]
+TABLES = {"feedback": t.feedback, "payload": t.payload}
+
+
+def stored(db: Database) -> Rows:
+    """Table → columns and rows as they came to lie, for the bare way to write again."""
     with db.read() as connection:
-        rows = connection.execute(select(t.feedback).order_by(t.feedback.c.id))
-        return columns, [tuple(row) for row in rows]
+        return {
+            name: (
+                [column.name for column in table.c],
+                [
+                    tuple(row)
+                    for row in connection.execute(select(table).order_by(*table.primary_key))
+                ],
+            )
+            for name, table in TABLES.items()
+        }
 
 
 def clear(db: Database) -> None:
-    """Empty the table that the bare way fills."""
+    """Empty the tables that the bare way fills."""
     with db.write() as connection:
-        connection.execute(t.payload.delete())
-        connection.execute(t.feedback.delete())
+        for table in reversed(TABLES.values()):
+            connection.execute(table.delete())
 
 
-def bare_sqlite(db: Database, columns: list[str], rows: list[tuple[object, ...]]) -> float:
-    """Rows/s of the driver's executemany, a transaction per page."""
-    marks = ", ".join("?" * len(columns))
-    statement = f"INSERT INTO feedback ({', '.join(columns)}) VALUES ({marks})"
-    plain = [tuple(str(v) if isinstance(v, dict | datetime) else v for v in row) for row in rows]
-    plain = [tuple(v.isoformat() if hasattr(v, "isoformat") else v for v in row) for row in plain]
+def pages(rows: Rows) -> Iterator[list[tuple[str, list[str], list[tuple[object, ...]]]]]:
+    """What belongs into one transaction."""
+    for first in range(0, len(rows["feedback"][1]), PAGE):
+        yield [
+            (name, columns, all_[first : first + PAGE]) for name, (columns, all_) in rows.items()
+        ]
+
+
+def bare_sqlite(db: Database, rows: Rows) -> float:
+    """Seconds of the driver's executemany, a transaction per page."""
+
+    def plain(value: object) -> object:
+        if isinstance(value, dict):
+            return json.dumps(value)
+        return value.isoformat() if isinstance(value, date) else value
+
+    ready = {
+        name: (columns, [tuple(map(plain, row)) for row in all_])
+        for name, (columns, all_) in rows.items()
+    }
     raw = db.engine.raw_connection()
     start = time.perf_counter()
-    for first in range(0, len(plain), PAGE):
+    for page in pages(ready):
         raw.execute("BEGIN IMMEDIATE")  # type: ignore[attr-defined]
-        raw.executemany(statement, plain[first : first + PAGE])  # type: ignore[attr-defined]
+        for name, columns, part in page:
+            marks = ", ".join("?" * len(columns))
+            statement = f"INSERT INTO {name} ({', '.join(columns)}) VALUES ({marks})"
+            raw.executemany(statement, part)  # type: ignore[attr-defined]
         raw.execute("COMMIT")  # type: ignore[attr-defined]
-    speed = len(rows) / (time.perf_counter() - start)
+    took = time.perf_counter() - start
     raw.close()
-    return speed
+    return took
 
 
-def bare_postgresql(db: Database, columns: list[str], rows: list[tuple[object, ...]]) -> float:
-    """Rows/s of COPY, a transaction per page."""
+def bare_postgresql(db: Database, rows: Rows) -> float:
+    """Seconds of COPY, a transaction per page."""
     from psycopg.types.json import Jsonb
 
-    plain = [tuple(Jsonb(v) if isinstance(v, dict) else v for v in row) for row in rows]
-    statement = f"COPY feedback ({', '.join(columns)}) FROM STDIN"
+    def plain(value: object) -> object:
+        return Jsonb(value) if isinstance(value, dict) else value
+
+    ready = {
+        name: (columns, [tuple(map(plain, row)) for row in all_])
+        for name, (columns, all_) in rows.items()
+    }
     raw = db.engine.raw_connection()
     driver = raw.driver_connection
     start = time.perf_counter()
-    for first in range(0, len(plain), PAGE):
-        with driver.cursor().copy(statement) as copy:  # type: ignore[union-attr]
-            for row in plain[first : first + PAGE]:
-                copy.write_row(row)
+    for page in pages(ready):
+        for name, columns, part in page:
+            statement = f"COPY {name} ({', '.join(columns)}) FROM STDIN"
+            with driver.cursor().copy(statement) as copy:  # type: ignore[union-attr]
+                for row in part:
+                    copy.write_row(row)
         driver.commit()  # type: ignore[union-attr]
-    speed = len(rows) / (time.perf_counter() - start)
+    took = time.perf_counter() - start
     raw.close()
-    return speed
+    return took
 
 
-Bare = Callable[[Database, list[str], list[tuple[object, ...]]], float]
+Bare = Callable[[Database, Rows], float]
 
 
 def measure(name: str, url: str, bare: Bare, count: int) -> None:
@@ -122,9 +163,9 @@ def measure(name: str, url: str, bare: Bare, count: int) -> None:
     db = open_database(url)
     ours = intake(db, count)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
-    columns, rows = stored(db)
+    rows = stored(db)
     clear(db)
-    theirs = bare(db, columns, rows)
+    theirs = count / bare(db, rows)
     db.close()
     print(
         f"{name:<12} intake {ours:>8,.0f} rows/s   bare {theirs:>8,.0f} rows/s   "

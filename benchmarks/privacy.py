@@ -11,6 +11,7 @@ from collections.abc import Callable
 from ouvidor.storage import privacy
 
 KEY = b"k" * 32
+mask = privacy.mask.__wrapped__  # without its memory of the last texts
 PLAIN = (
     "O produto chegou antes do prazo e bem embalado, só que a cor não era a do site. Falei com o "
     "atendimento no chat, foram educados e resolveram rápido. Recomendo a loja e volto a comprar."
@@ -58,12 +59,12 @@ def main() -> None:
     """Print both tables."""
     for name, text in {"praise": PLAIN, "an order": ORDER, "a person": PERSON}.items():
         batch = [f"{text} {chr(97 + number % 26)}" for number in range(2000)]
-        took = seconds(lambda batch=batch: [privacy.mask(each, KEY) for each in batch])
+        took = seconds(lambda batch=batch: [mask(each, KEY) for each in batch])
         print(f"{name:24} {len(text):4} characters {len(batch) / took:10,.0f} texts/s")
     for name, unit in HOSTILE.items():
         small, large = unit * (100_000 // len(unit)), unit * (1_000_000 // len(unit))
-        one = seconds(lambda text=small: privacy.mask(text, KEY))
-        ten = seconds(lambda text=large: privacy.mask(text, KEY))
+        one = seconds(lambda text=small: mask(text, KEY))
+        ten = seconds(lambda text=large: mask(text, KEY))
         print(f"{name:24} 100 kB {one:7.3f} s   1 MB {ten:7.3f} s   ratio {ten / one:5.1f}")
 
 

@@ -39,7 +39,7 @@ def _from_json(body: bytes) -> tuple[list[Entry], int | None]:
     links = [link.get("attributes") or {} for link in _several(feed.get("link"))]
     strange = [name for name in feed if name not in _FEED and isinstance(feed[name], list | dict)]
     if "entry" not in feed and (strange or not _FEED & feed.keys()):
-        raise _changed("the `feed` has no entries where they used to be")
+        raise error_inside(feed) or _changed("the `feed` has no entries where they used to be")
     return entries, _last_page(links)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from tempfile import NamedTemporaryFile
@@ -10,12 +11,12 @@ from typing import Any
 
 from .collector import Rejected
 
-_FORMULA = ("=", "+", "-", "@", "\t", "\r")
+_FORMULA = re.compile(r"^[\s\0\ufeff\u200b]*[=+\-@＝＋－＠|%]|^[\t\r\n]")
 
 
 def safe(cell: str) -> str:
     """A cell that a spreadsheet shows and does not run."""
-    return f"'{cell}" if cell.startswith(_FORMULA) else cell
+    return f"'{cell}" if _FORMULA.search(cell) else cell
 
 
 class Aside:
@@ -47,6 +48,7 @@ class Aside:
         self._file = NamedTemporaryFile(  # noqa: SIM115 - it lives as long as the run
             "w",
             encoding="utf-8-sig",  # with a mark, so that spreadsheets read the accents
+            errors="backslashreplace",  # JSON can hold half a character
             newline="",
             dir=self.target.parent,
             prefix=f".{self.target.stem}",

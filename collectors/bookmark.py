@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
+from ..config import Secret
 from ..storage.vocabulary import Checkpoint
 from .collector import Answer, Options
 
@@ -23,13 +24,15 @@ _MANNERS = set(Options.model_fields) - {"base_url"}
 class Bookmark:
     """``mark`` is the collector's own; ``etag`` and ``modified`` are the source's validators.
 
-    ``full_at`` is the start of the last run that read everything and joined.
+    ``full_at`` is the start of the last reading of everything that joined; ``begun`` that of one
+    which was broken off and can be gone on with.
     """
 
     mark: Mapping[str, Any]
     etag: str = ""
     modified: str = ""
     full_at: datetime | None = None
+    begun: datetime | None = None
 
     def overdue(self, now: datetime, after: timedelta | None) -> bool:
         """Whether everything should be read once more."""
@@ -51,7 +54,9 @@ class Bookmark:
 
 def fingerprint(options: Options) -> str:
     """Changes when the options change what is read, not when they change how politely."""
-    text = options.model_dump_json(exclude=_MANNERS)
+    # A renewed key opens the same door; and nothing of it belongs into a checkpoint.
+    secrets = {name for name, value in options if isinstance(value, Secret)}
+    text = options.model_dump_json(exclude=_MANNERS | secrets)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
@@ -66,13 +71,14 @@ def read(
     mark = mark if isinstance(mark, Mapping) else {}
     full_at = _moment(value.get("full_at"))
     started = _moment(value.get("run"))
+    begun = (_moment(value.get("begun")) or started) if value.get("full") else None
     if started is None or started != joined_at:
-        return Bookmark(mark=mark, full_at=full_at)
+        return Bookmark(mark=mark, full_at=full_at, begun=begun)
     return Bookmark(
         mark=mark,
         etag=str(value.get("etag") or ""),
         modified=str(value.get("modified") or ""),
-        full_at=started if value.get("full") else full_at,
+        full_at=begun or full_at,
     )
 
 
@@ -89,6 +95,7 @@ def write(
             "modified": bookmark.modified[:100],
             "run": started.isoformat(),
             "full": full,
+            "begun": (bookmark.begun or started).isoformat() if full else None,
             "full_at": bookmark.full_at.isoformat() if bookmark.full_at else None,
         },
     )

@@ -15,6 +15,7 @@ _DAYS = re.compile(
     re.IGNORECASE,
 )
 _FRACTION = re.compile(r"(\.\d{6})\d+")
+_LONG_YEAR = re.compile(r"\d{5,}[/.-]\d{1,2}[/.-]\d{1,2}.*|\d{1,2}[/.-]\d{1,2}[/.-]\d{5,}.*")
 _UNIVERSAL = re.compile(r" ?(?:UTC|GMT)$")
 _NOON = 12
 _CENTURY = 100
@@ -35,7 +36,13 @@ def parse_time(cell: str, zone: ZoneInfo, *, order: str = "dmy", form: str = "")
             moment = moment.replace(tzinfo=zone)
         return moment.astimezone(UTC)
     except (ValueError, OverflowError, OSError) as error:
-        raise ValueError(f"{cell[:40]!r} is no date this reader knows") from error
+        if _LONG_YEAR.fullmatch(cell):
+            raise ValueError(
+                f"{cell[:40]!r} is no date: its year has too many digits; mend that row"
+            ) from error
+        raise ValueError(
+            f"{cell[:40]!r} is no date this reader knows; set `date_format` or `date_order`"
+        ) from error
 
 
 def _guess(cell: str, order: str) -> datetime:

@@ -11,7 +11,7 @@ import pkgutil
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import datetime, timedelta
 from enum import StrEnum
 from functools import cache
 from importlib import import_module
@@ -42,6 +42,8 @@ class Trait(StrEnum):
     """Sends by itself; a run reads what has arrived."""
     WHOLE_FILE = "whole_file"
     """Every reading starts at the first row; the file may have been replaced."""
+    WHOLE_LIST = "whole_list"
+    """A full reading shows all there is: what it shows no more was taken away there."""
 
 
 class Trouble(Exception):  # noqa: N818 - the word of the house; it names a way to end, not a bug
@@ -58,13 +60,20 @@ class Ask:
     """What to read next: an address, or a file of this machine.
 
     ``step`` is the collector's own note for when the answer comes. ``conditional`` says that
-    "not modified since the last joined run" would answer for the whole source.
+    "not modified since the last joined run" would answer for the whole source. ``headers`` and
+    ``body`` may hold a secret and are shown nowhere; ``body`` is sent with a POST. ``part`` names
+    the part of the source that this belongs to: known ground is joined in each by itself.
+    ``instead`` is what to ask for where this is no longer known (an old page token).
     """
 
     url: str = ""
     path: Path | None = None
     step: Mapping[str, Any] = field(default_factory=dict)
     conditional: bool = False
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+    body: bytes | None = field(default=None, repr=False)
+    part: str = ""
+    instead: Ask | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,14 +97,28 @@ class Rejected:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Window:
+    """A source that shows only what was written or changed within the last ``span``.
+
+    ``mend`` is the part of a sentence that says where the older ones are to be had.
+    """
+
+    span: timedelta
+    mend: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Page:
     """One page of a source, stored in one transaction with its ``checkpoint``.
 
     ``where`` names the place of each item (a row) and ``cells`` what stood there, for the operator
     who gets it back when it is not fit to be stored. ``unknown`` counts fields the
     parser does not know. ``next`` is None where nothing more is to be asked for; an answer may hold
-    many pages, and the last one's counts. ``empty`` is the proof that the source says
-    itself that there is nothing; ``capped`` says that it shows no more than this.
+    many pages, and the last one's counts. ``beyond`` is what to ask for next where known ground
+    was joined: the source's next part. ``empty`` is the proof that the source says
+    itself that there is nothing, ``unchanged`` that it says nothing has changed since the mark;
+    ``capped`` says that it shows no more than this. ``covered`` is the span that a whole file
+    knows completely, where that is not the one from its oldest to its newest feedback.
     """
 
     items: Sequence[Feedback] = ()
@@ -105,8 +128,11 @@ class Page:
     unknown: Mapping[str, int] = field(default_factory=dict)
     checkpoint: Mapping[str, object] = field(default_factory=dict)
     next: Ask | None = None
+    beyond: Ask | None = None
     empty: bool = False
+    unchanged: bool = False
     capped: bool = False
+    covered: tuple[datetime, datetime] | None = None
     notes: Sequence[str] = ()
 
 
@@ -128,7 +154,7 @@ class Options(BaseModel):
     ``contact`` (a mail or web address of the operator) goes into the User-Agent.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, arbitrary_types_allowed=True)
 
     base_url: WebAddress | None = None
     delay: float | None = Field(default=None, ge=0, le=3600)
@@ -154,6 +180,25 @@ class Place:
 S = TypeVar("S", bound=Options)
 
 
+class Access(ABC):
+    """How an API lets us in. It lives as long as one run; what it holds is written nowhere."""
+
+    def ask(self, now: datetime) -> Ask | None:  # noqa: ARG002 - what others need
+        """What to ask for a token, or None while one is fresh or none is needed."""
+        return None
+
+    def keep(self, answer: Answer, now: datetime) -> None:  # noqa: B027 - most keep nothing
+        """Keep the token in the answer, whatever its status; raises Trouble without one."""
+
+    @abstractmethod
+    def headers(self, now: datetime) -> Mapping[str, str]:
+        """What goes with every request."""
+
+    def drop(self) -> bool:
+        """Forget a token that was refused; whether asking for another can help."""
+        return False
+
+
 class Collector(ABC, Generic[S]):
     """Reads one kind of source. One file in ``sources/`` defines one subclass."""
 
@@ -164,6 +209,14 @@ class Collector(ABC, Generic[S]):
     """The version of the checkpoint; one of another version is not read."""
     reread_after: ClassVar[timedelta | None] = None
     """How long incremental runs may go on before everything is read once more."""
+    robots: ClassVar[bool] = True
+    """Whether robots.txt is obeyed: on public pages; an official API has terms of its own."""
+    window: ClassVar[Window | None] = None
+    """How far back the source shows anything, where it shows only what is new."""
+    access: Access | None = None
+    """How the source lets us in, set by the constructor of a kind that needs it."""
+    started: datetime | None = None
+    """When this run began, set by the run: where a source that is asked "since when" goes on."""
 
     def __init__(self, settings: S, place: Place) -> None:
         self.settings = settings
@@ -171,11 +224,25 @@ class Collector(ABC, Generic[S]):
 
     @abstractmethod
     def first(self, mark: Mapping[str, Any]) -> Ask:
-        """What to ask for first; ``mark`` is the last checkpoint's value, or empty."""
+        """What to ask for first; ``mark`` is the last checkpoint's value.
+
+        It is empty where there is none, and where everything is to be read once more.
+        """
 
     @abstractmethod
     def parse(self, ask: Ask, answer: Answer, mark: Mapping[str, Any]) -> Iterator[Page]:
         """The pages in one answer of status 200, lazily; raises Trouble. Uses nothing else."""
+
+    def refusal(self, ask: Ask, answer: Answer) -> Trouble | None:  # noqa: ARG002 - few need them
+        """What an answer of another status says in this source's own words, or None.
+
+        Without it the status alone decides (`judge.check`).
+        """
+        return None
+
+    def probe(self) -> Ask:
+        """The cheapest request that proves the options and the credentials; for `check`."""
+        return self.first({})
 
 
 @cache

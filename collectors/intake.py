@@ -57,7 +57,9 @@ def _flaws(item: Feedback, now: datetime) -> Iterator[str]:
         yield "its id is too long or has control characters"
     if item.stars is not None and (isinstance(item.stars, bool) or item.stars not in range(1, 6)):
         yield f"{item.stars!r} stars are not 1 to 5"
-    if not (item.title.strip() or item.text.strip() or item.stars or item.rating):
+    # Open data speaks by its category alone.
+    said = (item.title.strip(), item.text.strip(), item.stars, item.rating, item.category)
+    if not any(said):
         yield "it has neither text nor stars"
     if len(item.text) + len(item.title) > LONGEST:
         yield f"its text is longer than {LONGEST} characters"

@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo
 
 from ..storage.vocabulary import Outcome
-from .collector import Answer, Page, Trait, Trouble
+from .collector import Answer, Page, Trait, Trouble, Window
 
 _WALL = re.compile(
     rb"captcha|cf-chl|challenge-platform|are you (?:a )?(?:human|robot)|not a robot|"
@@ -152,6 +152,7 @@ class Reading:
     """When the last run that joined known ground began."""
     zone: ZoneInfo
     traits: frozenset[Trait] = frozenset()
+    window: Window | None = None
     pages: int = 0
     new: int = 0
     changed: int = 0
@@ -166,6 +167,10 @@ class Reading:
     capped: bool = False
     empty: bool = False
     not_modified: bool = False
+    everything_since: datetime | None = None
+    """When the reading began that has now shown all there is, or None."""
+    span: tuple[datetime, datetime] | None = None
+    """What a whole file says that it knows completely."""
     reasons: Counter[str] = field(default_factory=Counter)
     examples: list[str] = field(default_factory=list)
     unknown: Counter[str] = field(default_factory=Counter)
@@ -177,6 +182,14 @@ class Reading:
         """How many were stored or found unchanged."""
         return self.new + self.changed + self.unchanged
 
+    @property
+    def shown(self) -> datetime | None:
+        """From when on the window shows everything, where that is not all since the last run."""
+        if self.window is None:
+            return None
+        shown = self.started - self.window.span
+        return shown if self.since is None or self.since < shown else None
+
     def saw(self, moments: list[datetime]) -> None:
         """Remember how far back and forward the feedback reaches."""
         self.oldest = min([*moments, *([self.oldest] if self.oldest else [])], default=None)
@@ -187,6 +200,7 @@ class Reading:
         self.ended = True
         self.capped = self.capped or page.capped
         self.empty = self.empty or page.empty
+        self.not_modified = self.not_modified or (page.unchanged and not self.items)
 
 
 def verdict(reading: Reading) -> Judgement:
@@ -199,7 +213,8 @@ def verdict(reading: Reading) -> Judgement:
         return Judgement(
             outcome=trouble.outcome, message=message, joined=False, details=_details(reading)
         )
-    capped = reading.capped and not reading.joined
+    missed = reading.shown is not None and reading.since is not None
+    capped = missed or (reading.capped and not reading.joined)
     covered = _covered(reading, capped=capped)
     return Judgement(
         outcome=Outcome.CAPPED if capped else Outcome.COMPLETE,
@@ -245,7 +260,9 @@ def _message(reading: Reading, *, capped: bool) -> str:
         parts = ["The source says that there is nothing"]
     else:
         parts = [counts(reading)]
-    if capped:
+    if reading.window is not None and reading.shown is not None:
+        parts.append(reading.window.mend)
+    elif capped:
         parts.append("the source shows no more than this, what is older was not seen")
     if reading.rejected:
         parts.append(f"most often because {reading.reasons.most_common(1)[0][0]}")
@@ -255,9 +272,11 @@ def _message(reading: Reading, *, capped: bool) -> str:
 def _covered(reading: Reading, *, capped: bool) -> tuple[datetime, datetime] | None:
     """The span of time that is now known completely, or None."""
     if Trait.WHOLE_FILE in reading.traits:
-        return _days_of_file(reading)
+        return _told_by_file(reading) if reading.span else _days_of_file(reading)
     since = reading.since
-    if reading.first or since is None or capped:
+    if reading.shown is not None and not reading.capped:
+        since = reading.shown
+    elif reading.first or since is None or capped:
         since = _first_seen(reading, capped=capped)
     if since is None or since >= reading.started:
         return None
@@ -279,6 +298,14 @@ def _day_start(moment: datetime, zone: ZoneInfo) -> datetime:
     return datetime.combine(moment.astimezone(zone).date(), time.min, tzinfo=zone)
 
 
+def _told_by_file(reading: Reading) -> tuple[datetime, datetime] | None:
+    """What a file says of itself, as far as that is past."""
+    if reading.span is None:
+        return None
+    since, until = reading.span[0], min(reading.span[1], reading.started)
+    return (since, until) if since < until else None
+
+
 def _days_of_file(reading: Reading) -> tuple[datetime, datetime] | None:
     if reading.oldest is None or reading.newest is None:
         return None
@@ -289,10 +316,11 @@ def _days_of_file(reading: Reading) -> tuple[datetime, datetime] | None:
 
 
 def _gap(reading: Reading, *, capped: bool) -> dict[str, object]:
-    if not capped or reading.oldest is None:
+    until = reading.shown if reading.shown and not reading.capped else reading.oldest
+    if not capped or until is None:
         return {}
     since = reading.since.isoformat() if reading.since else None
-    return {"gap": {"since": since, "until": reading.oldest.isoformat()}}
+    return {"gap": {"since": since, "until": until.isoformat()}}
 
 
 def _details(reading: Reading) -> dict[str, object]:

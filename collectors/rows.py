@@ -13,10 +13,11 @@ import json
 import warnings
 import zlib
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, suppress
 from dataclasses import dataclass
 from datetime import date, datetime
+from itertools import dropwhile
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 from zipfile import BadZipFile, ZipFile
@@ -38,6 +39,9 @@ _MARKS = (
 )
 _MOST_UNPACKED = 4 * 1024**3
 _OLD_EXCEL = b"\xd0\xcf\x11\xe0"
+_MANY = 0.05
+"""The share of NUL bytes that only UTF-16 has, and of control characters that no text has."""
+_CONTROL = bytes(set(range(32)) - set(b"\t\n\v\f\r\x1b"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,11 +55,15 @@ class Row:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Layout:
-    """How to read a file; None is found out."""
+    """How to read a file; None is found out.
+
+    ``header`` tells whether a row is the one that names the columns, where titles stand above it.
+    """
 
     encoding: str | None = None
     delimiter: str | None = None
     sheet: str | None = None
+    header: Callable[[Sequence[str]], bool] = any
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,7 +138,7 @@ def _open(path: Path, head: bytes, layout: Layout, resources: ExitStack) -> Tabl
         )
     if start == "{":
         return _json_lines(text, notes, path)
-    return _delimited(text, head.decode(encoding, "replace"), layout.delimiter, notes, path)
+    return _delimited(text, head.decode(encoding, "replace"), layout, notes, path)
 
 
 def _encoding(
@@ -138,7 +146,7 @@ def _encoding(
 ) -> tuple[str, list[str]]:
     """The encoding of a file: as wished, by its mark, UTF-8 if all of it is, else a good guess."""
     if wished is not None:
-        bad = _first_bad(path, wished, resources)
+        bad = first_bad(path, wished, resources)
         if bad is not None:
             raise _wrong(
                 f"{path.name} is not in {wished} (byte {bad}); leave `encoding` out to have it "
@@ -148,17 +156,19 @@ def _encoding(
     for mark, name in _MARKS:
         if head.startswith(mark):
             return name, []
-    if b"\x00" in head:
+    if head.count(0) > _MANY * len(head):
         nulls = Counter(place % 2 for place, byte in enumerate(head) if not byte)
         return ("utf-16-le" if nulls[1] >= nulls[0] else "utf-16-be"), []
-    bad = _first_bad(path, "utf-8", resources)
+    if len(head) - len(head.translate(None, _CONTROL)) > _MANY * len(head):
+        raise _wrong(f"{path.name} is no text; export it as CSV, XLSX or JSON Lines")
+    bad = first_bad(path, "utf-8", resources)
     if bad is None:
         return "utf-8", []
     guess = _guess(path, bad, resources)
-    return guess, [f"read as {guess}"]
+    return guess, [f"read as {guess} (set `encoding` if letters look wrong)"]
 
 
-def _first_bad(path: Path, encoding: str, resources: ExitStack) -> int | None:
+def first_bad(path: Path, encoding: str, resources: ExitStack) -> int | None:
     """About where a file stops being in an encoding, or None when all of it is."""
     decoder = codecs.getincrementaldecoder(encoding)("strict")
     stream, done = _stream(path, resources), 0
@@ -186,6 +196,14 @@ def _guess(path: Path, bad: int, resources: ExitStack) -> str:
     return best.encoding if best is not None and best.encoding in known else "cp1252"
 
 
+def _header(rows: Iterator[Sequence[Any]], layout: Layout) -> Sequence[Any]:
+    """The row that names the columns; rows are taken up to it. Empty where there is none."""
+    for _, row in zip(range(_LOOK), rows, strict=False):
+        if layout.header(["" if cell is None else str(cell) for cell in row]):
+            return row
+    return ()
+
+
 def _named(header: Sequence[object], path: Path) -> list[str]:
     """Column names; a blank one stays blank and is not read."""
     names = [str(name).strip() if name is not None else "" for name in header]
@@ -200,13 +218,13 @@ def _named(header: Sequence[object], path: Path) -> list[str]:
 
 
 def _delimited(
-    text: io.TextIOWrapper, sample: str, wished: str | None, notes: list[str], path: Path
+    text: io.TextIOWrapper, sample: str, layout: Layout, notes: list[str], path: Path
 ) -> Table:
-    delimiter = wished or _delimiter(sample)
+    delimiter = layout.delimiter or _delimiter(sample)
     csv.field_size_limit(_LONGEST_CELL)
     reader = csv.reader(text, delimiter=delimiter)
     rows = enumerate(_split(reader), start=1)
-    header = next((cells for _, cells in rows if isinstance(cells, list) and any(cells)), [])
+    header = _header((cells for _, cells in rows if isinstance(cells, list)), layout)
     names = _named([cell.removeprefix("\ufeff") for cell in header], path)
     return Table([name for name in names if name], _csv_rows(rows, names), notes)
 
@@ -215,6 +233,8 @@ def _delimiter(sample: str) -> str:
     """The one that splits the first rows into most columns, the same number in each."""
     lines = sample.splitlines(keepends=True)
     lines = lines[: min(_LOOK, max(1, len(lines) - 1))]
+    # A title above the table splits into nothing.
+    lines = list(dropwhile(lambda line: not any(each in line for each in _DELIMITERS), lines))
 
     def score(delimiter: str) -> tuple[float, int]:
         widths = [len(row) for row in csv.reader(lines, delimiter=delimiter) if row]
@@ -271,13 +291,14 @@ def _json_rows(text: io.TextIOWrapper) -> Iterator[Row]:
             continue
         try:
             value = json.loads(line.lstrip("\ufeff"))
+            cells = dict(_flat(value)) if isinstance(value, dict) else None
         except (ValueError, RecursionError):
             yield Row(number, {}, "it is no valid JSON")
             continue
-        if isinstance(value, dict):
-            yield Row(number, dict(_flat(value)))
-        else:
+        if cells is None:
             yield Row(number, {}, "it is no JSON object")
+        else:
+            yield Row(number, cells)
 
 
 def _flat(value: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
@@ -328,11 +349,7 @@ def _workbook(path: Path, layout: Layout, resources: ExitStack) -> Table:
     sheet.reset_dimensions()  # some exporters write a wrong size, and rows would be cut
     notes = [] if len(book.worksheets) == 1 else [f"read the sheet {sheet.title!r}"]
     rows = enumerate(sheet.iter_rows(values_only=True), start=1)
-    header: Sequence[object] = ()
-    for _, header in rows:
-        if any(cell not in (None, "") for cell in header):
-            break
-    names = _named(header, path)
+    names = _named(_header((cells for _, cells in rows), layout), path)
     return Table([name for name in names if name], _sheet_rows(rows, names), notes)
 
 

@@ -14,9 +14,10 @@ from datetime import datetime, timedelta
 from http import HTTPStatus
 from pathlib import Path, PurePosixPath
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from ..config import ConfigError, Source
-from ..storage import runs
+from ..storage import privacy, runs
 from ..storage.database import Database
 from ..storage.feedback import Door
 from ..storage.vocabulary import Outcome
@@ -31,6 +32,8 @@ logger = logging.getLogger(__name__)
 
 _REASONS = 50
 _EXAMPLES = 10
+_NOT_KNOWN = {HTTPStatus.BAD_REQUEST, HTTPStatus.NOT_FOUND, HTTPStatus.GONE}
+"""How an old page token is refused."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,6 +85,7 @@ def run_source(
             reading.trouble = Trouble(Outcome.MISCONFIGURED, str(error))
         else:
             reading.traits = collector.traits
+            reading.window = collector.window
             with ExitStack() as resources:
                 _Reader(
                     db=db,
@@ -95,9 +99,51 @@ def run_source(
                     progress=progress,
                     resources=resources,
                 ).attempt()
+        _missed(db, run, reading)
         judgement = judge.verdict(reading)
         runs.close_run(db, run, _verdict(judgement), now=clock(), zone=door.zone)
     return _report(reading, judgement, stopped=bool(stop.asked))
+
+
+def _missed(db: Database, run: runs.Run, reading: judge.Reading) -> None:
+    """Note how many known ones a reading of everything did not show."""
+    if reading.trouble or reading.rejected or reading.everything_since is None:
+        return
+    if gone := runs.not_seen_since(db, run.source_id, reading.everything_since):
+        reading.notes.append(f"{gone} known before are no longer shown by the source")
+
+
+def prove(name: str, source: Source, *, zone: ZoneInfo, folder: Path, now: datetime) -> str:
+    """Ask the source its cheapest question and say what it answered; stores nothing.
+
+    Raises ConfigError, or Trouble with the sentence that a run would end with.
+    """
+    place = Place(name=name, zone=zone, folder=folder)
+    collector = kind_of(name, source)(settings_for(name, source), place)
+    ask = collector.probe()
+    if ask.path is not None:
+        _local(ask.path, "")
+        return "the file is there"
+
+    async def asked(fetch: web.Fetch) -> Answer:
+        answer = await _let_in(collector, ask, {}, fetch, lambda: now)
+        _check(collector, ask, answer, now)
+        return answer
+
+    with Stop() as stop:
+        answer = web.run(
+            asked,
+            collector.settings,
+            ask.url,
+            stop=stop,
+            clock=lambda: now,
+            robots=collector.robots,
+        )
+    if Trait.WHOLE_FILE in collector.traits and Trait.PAGED not in collector.traits:
+        return "the file can be had"
+    page = next(_parsed(collector, ask, answer, {}), Page())
+    shown = len(page.items) + len(page.rejected)
+    return f"answers, {shown} on its first page" if shown else "answers"
 
 
 def _verdict(judgement: judge.Judgement) -> runs.Verdict:
@@ -153,13 +199,20 @@ class _Reader:
         )
         self._mark = self._bookmark.mark
         overdue = self._bookmark.overdue(run.started_at, collector.reread_after)
-        self._full = full or run.first or overdue
+        # What was broken off is gone on with, whoever asked for it.
+        self._full = full or run.first or overdue or self._bookmark.begun is not None
+        self._start = self._mark
+        if full or (overdue and not run.first and self._bookmark.begun is None):
+            # Everything is read once more: from the start, and not from where the last run was.
+            self._start = {}
+            self._bookmark = replace(self._bookmark, begun=None)
         self._aside: Aside | None = None
 
     def attempt(self) -> None:
         """Read; whatever ends it early becomes the reading's trouble."""
         try:
-            ask = self._collector.first(self._mark)
+            self._collector.started = self._run.started_at
+            ask = self._collector.first(self._start)
             self._go(ask)
         except Trouble as trouble:
             self._reading.trouble = trouble
@@ -188,6 +241,7 @@ class _Reader:
             ask.url,
             stop=self._stop,
             clock=self._clock,
+            robots=self._collector.robots,
         )
 
     async def _stoppable(self, ask: Ask) -> None:
@@ -199,12 +253,18 @@ class _Reader:
     async def _read(self, first: Ask, fetch: web.Fetch | None) -> None:
         async with asyncio.timeout(self._options.max_minutes * 60):
             ask: Ask | None = first
+            part = first.part
             while ask is not None:
+                if ask.part != part:
+                    part, self._reading.joined = ask.part, False
                 answer = await self._ask(ask, fetch)
+                if answer.status in _NOT_KNOWN and ask.instead is not None:
+                    ask = ask.instead
+                    continue
                 if answer.status == HTTPStatus.NOT_MODIFIED:
                     self._unmodified()
                     return
-                judge.check(answer, self._clock())
+                _check(self._collector, ask, answer, self._clock())
                 ask = await self._pages(ask, self._as_file(answer))
 
     async def _ask(self, ask: Ask, fetch: web.Fetch | None) -> Answer:
@@ -212,7 +272,8 @@ class _Reader:
         conditional = ask.conditional and not self._full
         if ask.path is not None or fetch is None:
             return _local(ask.path or Path(), self._bookmark.etag if conditional else "")
-        return await fetch(ask.url, self._bookmark.conditions if conditional else {})
+        conditions = self._bookmark.conditions if conditional else {}
+        return await _let_in(self._collector, ask, conditions, fetch, self._clock)
 
     def _as_file(self, answer: Answer) -> Answer:
         """A whole file is read from disk, wherever it came from."""
@@ -225,8 +286,16 @@ class _Reader:
             path.write_bytes(answer.body)
         else:
             beside = path.with_suffix("")
-        self._aside = Aside(beside.with_name(f"{beside.name}.rejected.csv"))
+        self._put_beside(beside.with_name(f"{beside.name}.rejected.csv"))
         return replace(answer, path=path, body=b"")
+
+    def _put_beside(self, target: Path) -> None:
+        """Where bad rows go; a run may read many files, each to its end before the next."""
+        if self._aside is not None and self._aside.target == target:
+            return
+        if self._aside is not None:
+            self._reading.notes += self._aside.close(whole=True)
+        self._aside = Aside(target)
 
     def _unmodified(self) -> None:
         """The source says that nothing has changed since the run that joined last."""
@@ -243,10 +312,12 @@ class _Reader:
             if page.items or page.rejected or page.checkpoint:
                 self._note(page, self._take(page))
             if known and self._incremental:
-                return None  # this was the overlap
+                return page.beyond  # this was the overlap
             await asyncio.sleep(0)  # lets a request to stop through
         if page.next is None:
             self._reading.end(page)
+            if self._full and Trait.WHOLE_LIST in self._collector.traits:
+                self._reading.everything_since = self._bookmark.begun or self._run.started_at
         return page.next
 
     @property
@@ -276,6 +347,7 @@ class _Reader:
         reading.unknown.update(page.unknown)
         reading.notes += [note for note in page.notes if note not in reading.notes]
         reading.saw([item.published_at for item in taken.items if item.published_at])
+        reading.span = page.covered or reading.span
         newest_first = Trait.NEWEST_FIRST in self._collector.traits
         reading.joined = reading.joined or (newest_first and taken.settled)
         self._set_aside(taken)
@@ -285,7 +357,9 @@ class _Reader:
 
     def _set_aside(self, taken: Taken) -> None:
         reading = self._reading
-        for each in taken.rejected:
+        for told in taken.rejected:
+            # A cell that slipped into the wrong column may be anything a person wrote.
+            each = replace(told, reason=privacy.mask(told.reason, self._door.key))
             known = each.reason in reading.reasons or len(reading.reasons) < _REASONS
             reading.reasons[each.reason if known else "other reasons"] += 1
             if len(reading.examples) < _EXAMPLES:
@@ -295,8 +369,36 @@ class _Reader:
 
     def _put_aside(self) -> None:
         if self._aside is not None:
-            whole = self._reading.ended and self._reading.trouble is None
+            read = self._reading.ended and not self._reading.not_modified
+            whole = read and self._reading.trouble is None
             self._reading.notes += self._aside.close(whole=whole)
+
+
+async def _let_in(
+    collector: Collector[Any],
+    ask: Ask,
+    conditions: Mapping[str, str],
+    fetch: web.Fetch,
+    clock: Callable[[], datetime],
+) -> Answer:
+    """The answer to a request that carries what the source lets in; a stale token is renewed."""
+    access = collector.access
+    if access is None:
+        return await fetch(ask, conditions)
+    for last in (False, True):
+        if token := access.ask(clock()):
+            access.keep(await fetch(token, {}), clock())
+        answer = await fetch(ask, {**access.headers(clock()), **conditions})
+        if last or answer.status != HTTPStatus.UNAUTHORIZED or not access.drop():
+            break
+    return answer
+
+
+def _check(collector: Collector[Any], ask: Ask, answer: Answer, now: datetime) -> None:
+    """Raise Trouble unless this may hold what was asked for; the source's own words go first."""
+    if answer.status != HTTPStatus.OK and (told := collector.refusal(ask, answer)):
+        raise told
+    judge.check(answer, now)
 
 
 def _parsed(

@@ -18,7 +18,7 @@ from urllib.parse import urlsplit
 
 from ..storage.vocabulary import Outcome
 from . import manners
-from .collector import Answer, Options, Trouble
+from .collector import Answer, Ask, Options, Trouble
 from .judge import clip, wait_asked
 from .stop import GRACE, Stop
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from scrapy.http import Request, Response
 
 T = TypeVar("T")
-Fetch = Callable[[str, Mapping[str, str]], Awaitable[Answer]]
+Fetch = Callable[[Ask, Mapping[str, str]], Awaitable[Answer]]
 
 _AGAIN = {408, 425, 429, 500, 502, 503, 504, 520, 521, 522, 523, 524}
 
@@ -56,19 +56,21 @@ def run(
     *,
     stop: Stop,
     clock: Callable[[], datetime],
+    robots: bool = True,
 ) -> T:
     """Run ``work`` with a fetch for the host of ``url``; what it raises is raised here.
 
     When asked to stop, the work is cancelled at its next wait (CancelledError).
     """
     loop = _loop()
-    return loop.run_until_complete(_crawl(work, options, url, stop=stop, clock=clock))
+    settings = manners.scrapy_settings(options, url) | {"ROBOTSTXT_OBEY": robots}
+    return loop.run_until_complete(_crawl(work, options, settings, stop=stop, clock=clock))
 
 
 async def _crawl(
     work: Callable[[Fetch], Coroutine[Any, Any, T]],
     options: Options,
-    url: str,
+    settings: Mapping[str, Any],
     *,
     stop: Stop,
     clock: Callable[[], datetime],
@@ -92,9 +94,7 @@ async def _crawl(
             return
             yield
 
-    crawl = asyncio.ensure_future(
-        AsyncCrawlerRunner(manners.scrapy_settings(options, url)).crawl(Guest)
-    )
+    crawl = asyncio.ensure_future(AsyncCrawlerRunner(dict(settings)).crawl(Guest))
     waiting: set[asyncio.Future[Any]] = {crawl, begun}
     await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
     if not begun.done():
@@ -130,12 +130,12 @@ class _Fetcher:
         self._clock = clock
         self._left = options.max_requests
 
-    async def __call__(self, url: str, headers: Mapping[str, str]) -> Answer:
-        """The answer to one address, whatever its status; raises Trouble without one."""
+    async def __call__(self, ask: Ask, headers: Mapping[str, str]) -> Answer:
+        """The answer to one request, whatever its status; raises Trouble without one."""
         for attempt in range(self._options.retries + 1):
             last = attempt == self._options.retries
             try:
-                answer = await self._once(url, headers)
+                answer = await self._once(ask, headers)
             except Trouble as trouble:
                 if last or trouble.outcome is not Outcome.UNAVAILABLE:
                     raise
@@ -160,7 +160,7 @@ class _Fetcher:
             return self._backoff(attempt)
         return asked if asked <= self._options.patience else None
 
-    async def _once(self, url: str, headers: Mapping[str, str]) -> Answer:
+    async def _once(self, ask: Ask, headers: Mapping[str, str]) -> Answer:
         from scrapy.http import Request
 
         if self._left <= 0:
@@ -170,11 +170,17 @@ class _Fetcher:
                 "raise `max_requests`.",
             )
         self._left -= 1
-        request = Request(url, headers=dict(headers), dont_filter=True)
+        request = Request(
+            ask.url,
+            method="GET" if ask.body is None else "POST",
+            headers={**ask.headers, **headers},
+            body=ask.body,
+            dont_filter=True,
+        )
         try:
             response = await self._download(request)
         except Exception as error:
-            raise _trouble(error, url, self._options) from error
+            raise _trouble(error, ask.url, self._options) from error
         return Answer(
             url=response.url,
             status=response.status,

@@ -11,6 +11,7 @@ from .google import Google
 from .google_business import GoogleBusiness
 from .google_play import GooglePlay
 from .google_play_reports import GooglePlayReports
+from .google_play_web import GooglePlayWeb
 from .reclame_aqui import ReclameAqui
 from .trustpilot import Trustpilot
 from .wire import Answer, Request, Service, World
@@ -24,6 +25,7 @@ class Services:
         self.app_store_connect = AppStoreConnect(world)
         self.google_play = GooglePlay(world, self.google)
         self.google_play_reports = GooglePlayReports(world, self.google)
+        self.google_play_web = GooglePlayWeb(world)
         self.google_business = GoogleBusiness(world, self.google)
         self.reclame_aqui = ReclameAqui(world)
         self.consumidor_gov_br = ConsumidorGovBr(world)

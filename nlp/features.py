@@ -1,46 +1,33 @@
-"""Texts → pooled features: one pass of the frozen encoder per text. The gate to torch.
-
-32-bit floats on purpose: measured on AVX-512 with BF16, autocast was slower on review-sized texts
-(66 against 112 texts/s) and moved features by 0.4 % with the batch around them (32-bit: 1e-6).
-"""
+"""Texts → pooled features: one pass of the encoder per text, whichever engine runs it."""
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from .encoder import MAX_POSITIONS, prepare
+from . import wheel
+from .encoder import MAX_POSITIONS, EncoderError
+from .engine import engine as started
 from .text import clauses, windows
+from .tokens import Tokenizer
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
     from pathlib import Path
 
-    import torch
     from numpy.typing import NDArray
-    from transformers import BertModel
 
     from .text import Span
 
     Floats = NDArray[np.float32]
 
+BATCH_TOKENS = 512
+"""Tokens in one pass, padding among them."""
+
 WINDOW = 254
 """Tokens of text in one pass, without <s> and </s>; longer texts take several passes."""
-
-ADAPTED = (
-    "attention.self.query",
-    "attention.self.key",
-    "attention.self.value",
-    "attention.output.dense",
-    "intermediate.dense",
-    "output.dense",
-)
-"""The linear layers of one encoder layer that an adapter may change."""
-
-_FIRST, _PAD, _LAST = 0, 1, 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,11 +58,11 @@ class _Draft:
 
 
 class Encoder:
-    """The frozen encoder up to its highest wanted layer.
+    """The encoder up to its highest wanted layer.
 
     ``layers`` are the hidden layers (1–12) whose token vectors are averaged and put side by side;
-    ``batch_tokens`` bounds one pass (1,024 was fastest: 131 texts/s against 110 at 4,096);
-    ``threads`` None leaves torch's own choice.
+    ``batch_tokens`` bounds one pass; ``threads`` None leaves the engine's own choice; ``engine`` is
+    one of ``engine.ENGINES``, None what ``$OUVIDOR_ENGINE`` says.
     """
 
     def __init__(
@@ -84,22 +71,17 @@ class Encoder:
         layers: Sequence[int],
         adapter: Mapping[str, Floats] | None = None,
         cache: Path | None = None,
-        batch_tokens: int = 1024,
+        batch_tokens: int = BATCH_TOKENS,
         threads: int | None = None,
+        engine: str | None = None,
     ) -> None:
-        import torch
-        from tokenizers import Tokenizer
-
-        folder = prepare(cache)
-        if threads is not None:
-            torch.set_num_threads(threads)
-        self.layers = tuple(layers)
         self._batch_tokens = max(batch_tokens, MAX_POSITIONS)
-        self._tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
-        # Not kept in the file: what a person types is text, even "<s>".
-        self._tokenizer.encode_special_tokens = True
-        self._model = load_model(folder, depth=max(layers), adapter=adapter)
-        self.size = self._model.config.hidden_size * len(self.layers)
+        archive = wheel.read()
+        self._engine = started(
+            engine, archive, layers=layers, adapter=adapter, cache=cache, threads=threads
+        )
+        self._tokenizer = Tokenizer(archive)
+        self.size = self._engine.size
 
     def read(self, texts: Sequence[str]) -> list[Reading]:
         """One Reading per cleaned text, in order; the texts may be of any length."""
@@ -107,20 +89,20 @@ class Encoder:
         jobs = [(index, run) for index, draft in enumerate(drafts) for run in _runs(draft)]
         jobs.sort(key=lambda job: (job[1][0] - job[1][1], job))
         for batch in self._batches(jobs):
-            hidden = self._forward([drafts[i].tokens[a:b] for i, (a, b) in batch])
-            for row, (index, (first, last)) in enumerate(batch):
-                _add(drafts[index], first, last, hidden[row, 1 : last - first + 1])
+            rows = self._hidden([drafts[i].tokens[a:b] for i, (a, b) in batch])
+            for hidden, (index, (first, last)) in zip(rows, batch, strict=True):
+                _add(drafts[index], first, last, hidden[1 : last - first + 1])
         return [_finish(draft) for draft in drafts]
 
     def _draft(self, text: str) -> _Draft:
-        encoded = self._tokenizer.encode(text, add_special_tokens=False)
-        spans = clauses(text) if encoded.ids else []
-        begins = np.fromiter((start for start, _ in encoded.offsets), np.int64, len(encoded.ids))
+        tokens = self._tokenizer.tokens(text)
+        spans = clauses(text) if tokens else []
+        begins = np.fromiter((start for _, start in tokens), np.int64, len(tokens))
         starts = np.array([start for start, _ in spans], np.int64)
         # Marks between two clauses belong to the one before them.
         owners = np.maximum(np.searchsorted(starts, begins, side="right") - 1, 0)
         sums = np.zeros((len(spans), self.size), np.float32)
-        return _Draft(spans, owners, encoded.ids, sums)
+        return _Draft(spans, owners, [number for number, _ in tokens], sums)
 
     def _batches(self, jobs: list[tuple[int, Span]]) -> Iterator[list[tuple[int, Span]]]:
         """Jobs, longest first, in groups whose padded size stays within the bound."""
@@ -131,55 +113,21 @@ class Encoder:
             yield jobs[at : at + count]
             at += count
 
-    def _forward(self, rows: list[list[int]]) -> Floats:
-        """(rows, tokens, features) of padded token ids."""
-        import torch
+    def _hidden(self, rows: list[list[int]]) -> list[Floats]:
+        """(tokens, features) of each row, <s> first; half as many rows at once where memory ends.
 
-        width = max(map(len, rows)) + 2
-        ids = torch.full((len(rows), width), _PAD)
-        for row, tokens in enumerate(rows):
-            ids[row, : len(tokens) + 2] = torch.tensor([_FIRST, *tokens, _LAST])
-        with torch.inference_mode():
-            output = self._model(
-                inputs_embeds=self._model.embeddings.word_embeddings(ids).float(),
-                attention_mask=(ids != _PAD).long(),
-                position_ids=torch.arange(width)[None],
-                token_type_ids=torch.zeros_like(ids),
-                output_hidden_states=True,
-            )
-        chosen = [output.hidden_states[layer] for layer in self.layers]
-        return cast("Floats", torch.cat(chosen, dim=-1).numpy())
-
-
-def load_model(folder: Path, depth: int, adapter: Mapping[str, Floats] | None = None) -> BertModel:
-    """The first ``depth`` layers, 32-bit; word vectors stay 16-bit and mapped from the file.
-
-    ``adapter`` holds low-rank changes, ``layer.N.NAME.a`` (rank, in) and ``….b`` (out, rank), that
-    are added to the weights once: they cost nothing afterwards.
-    """
-    import torch
-    from safetensors.torch import load_file
-    from transformers.models.bert.configuration_bert import BertConfig
-    from transformers.models.bert.modeling_bert import BertModel
-
-    settings: dict[str, Any] = json.loads((folder / "config.json").read_bytes())
-    settings["num_hidden_layers"] = depth
-    settings.pop("dtype")
-    with torch.device("meta"):
-        model = BertModel(BertConfig(**settings), add_pooling_layer=False)
-    tensors = load_file(folder / "model.safetensors")
-    wanted = {name: _widen(name, tensors[name]) for name in model.state_dict()}
-    for name in adapter or {}:
-        if name.endswith(".a"):
-            stem = name.removesuffix(".a")
-            change = adapter[f"{stem}.b"] @ adapter[name]  # type: ignore[index] # it is not None here
-            wanted[f"encoder.{stem}.weight"] += torch.from_numpy(change)
-    model.load_state_dict(wanted, assign=True)
-    return cast("BertModel", model.train(mode=False))
-
-
-def _widen(name: str, tensor: torch.Tensor) -> torch.Tensor:
-    return tensor if name == "embeddings.word_embeddings.weight" else tensor.float()
+        Raises EncoderError when one row does not fit.
+        """
+        half = len(rows) // 2
+        try:
+            hidden = self._engine.hidden(rows)
+        except MemoryError as error:
+            if not half:
+                message = f"not enough memory to read {len(rows[0])} tokens at once; give the "
+                raise EncoderError(message + "process 400 MB") from error
+        else:
+            return list(hidden)
+        return [*self._hidden(rows[:half]), *self._hidden(rows[half:])]
 
 
 def _runs(draft: _Draft) -> list[Span]:

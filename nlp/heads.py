@@ -77,8 +77,9 @@ class Heads:
 
     ``sentiment`` reads whole texts, ``clause`` (sentiment too) and ``topics`` read clauses,
     ``stars`` gives P(more than 1, 2, 3, 4 stars). ``cutoffs`` holds one probability per topic,
-    ``uncertain`` the probability below which nobody should rely on the sentiment. ``adapter`` holds
-    the changes to the encoder that were learnt with the heads (see ``features.load_model``).
+    ``warmths`` what the sentiment's scores in a group of languages are divided by, ``uncertain``
+    the probability below which nobody should rely on the sentiment. ``adapter`` holds the changes
+    to the encoder that were learnt with the heads (see ``reference.load_model``).
     """
 
     version: str
@@ -89,6 +90,7 @@ class Heads:
     topics: Head
     similarity: Similarity
     cutoffs: Mapping[Topic, float]
+    warmths: Mapping[str, float]
     uncertain: float
     adapter: Mapping[str, Floats]
 
@@ -112,6 +114,7 @@ class Heads:
                 offset=near["offset"],
             ),
             cutoffs={Topic(name): value for name, value in description["cutoffs"].items()},
+            warmths=description.get("warmths", {}),
             uncertain=description["uncertain"],
             adapter={
                 name.removeprefix(ADAPTER): array

@@ -33,6 +33,17 @@ _LETTER = re.compile(r"[^\W\d_]")
 _NOISE = re.compile(r"https?://\S+|www\.\S+|\S+@\S+|[@#]\w+")
 
 
+_GROUPS = {
+    **dict.fromkeys(("pt", "es", "fr", "it", "ca", "ro"), "romance"),
+    **dict.fromkeys(("en", "de", "nl", "sv", "da", "nb"), "germanic"),
+}
+
+
+def group(language: str) -> str:
+    """Romance, germanic or other: languages whose probabilities are calibrated together."""
+    return _GROUPS.get(language.partition("-")[0], "other")
+
+
 def identify(text: str, hint: str | None = None) -> tuple[str, float]:
     """(BCP 47 primary tag, confidence 0–1) of a text; ``("und", …)`` when nobody can tell.
 

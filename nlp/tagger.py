@@ -19,9 +19,9 @@ from ..storage.vocabulary import (
     joined_text,
 )
 from .classify import classify
-from .features import Encoder
+from .features import BATCH_TOKENS, Encoder
 from .heads import MODEL_FOLDER, Heads, expected_stars, sigmoid, softmax
-from .language import identify
+from .language import group, identify
 from .text import clean
 from .touchpoints import Journey
 
@@ -60,6 +60,15 @@ class _Clause:
 
 
 @dataclass(frozen=True, slots=True)
+class Part:
+    """One clause of a text before anything is cut off: its mood, and how likely each topic is."""
+
+    span: Span
+    p: Distribution
+    topics: Mapping[Topic, float]
+
+
+@dataclass(frozen=True, slots=True)
 class _Found:
     """What a text says about one subject."""
 
@@ -73,8 +82,9 @@ class Tagger:
 
     ``touchpoints`` is the configured journey; ``categories`` maps a source's name to its own
     category → topic, for feedback without text. ``cache`` is where the unpacked encoder is kept
-    (default: ``$OUVIDOR_CACHE``), ``batch_tokens`` the size of one pass (1,024 was fastest on two
-    cores), ``threads`` how many cores torch may take, ``model`` the folder of the heads.
+    (default: ``$OUVIDOR_CACHE``), ``batch_tokens`` the size of one pass, ``threads`` how many cores
+    it may take, ``model`` the folder of the heads, ``engine`` what runs the encoder ("onnx" on a
+    CPU, "torch" on a GPU and as the reference; default: ``$OUVIDOR_ENGINE``, else what fits).
 
     Raises EncoderError or HeadsError, each with its mend.
     """
@@ -85,9 +95,10 @@ class Tagger:
         touchpoints: Sequence[Touchpoint] = (),
         categories: Mapping[str, Mapping[str, Topic]] | None = None,
         cache: Path | None = None,
-        batch_tokens: int = 1024,
+        batch_tokens: int = BATCH_TOKENS,
         threads: int | None = None,
         model: Path = MODEL_FOLDER,
+        engine: str | None = None,
     ) -> None:
         self._heads = Heads.load(model)
         self._encoder = Encoder(
@@ -96,6 +107,7 @@ class Tagger:
             cache=cache,
             batch_tokens=batch_tokens,
             threads=threads,
+            engine=engine,
         )
         self._categories = categories or {}
         self._journey = Journey(touchpoints, self._heads.similarity, self._embed)
@@ -112,16 +124,35 @@ class Tagger:
         """Results for the verb ``classify``, in order; see ``classify.classify``."""
         return classify(self, objects)
 
+    def parts(self, texts: Sequence[str]) -> list[list[Part]]:
+        """The clauses of each text, with every topic's probability."""
+        found = []
+        for reading in self._read(texts):
+            moods = softmax(self._heads.clause.scores(reading.parts))
+            topics = sigmoid(self._heads.topics.scores(reading.parts)).tolist()
+            rows = zip(reading.spans, moods, topics, strict=True)
+            found.append(
+                [
+                    Part(span, _distribution(mood), dict(zip(Topic, likely, strict=True)))
+                    for span, mood, likely in rows
+                ]
+            )
+        return found
+
     def _tag(self, items: Sequence[Untagged]) -> Iterator[Annotation]:
         texts = [joined_text(item.title, item.text) for item in items]
         readings = self._read(texts)
         whole = np.stack([reading.whole for reading in readings])
-        sentiments = softmax(self._heads.sentiment.scores(whole))
+        pairs = zip(texts, items, strict=True)
+        languages = [identify(text, item.language)[0] for text, item in pairs]
+        warm = [self._heads.warmths.get(group(each), 1.0) for each in languages]
+        scores = self._heads.sentiment.scores(whole) / np.array(warm, np.float32)[:, None]
+        sentiments = softmax(scores)
         stars = expected_stars(self._heads.stars.scores(whole))
         for row, (item, clauses) in enumerate(zip(items, self._clauses(readings), strict=True)):
             if clauses:
                 p = _distribution(sentiments[row])
-                yield self._of_text(item, texts[row], p, float(stars[row]), clauses)
+                yield self._of_text(item, languages[row], p, float(stars[row]), clauses)
             else:
                 yield self._without_text(item)
 
@@ -162,9 +193,8 @@ class Tagger:
         return {best: known[best]} if known[best] >= self._heads.cutoffs[best] / 2 else {}
 
     def _of_text(
-        self, item: Untagged, text: str, p: Distribution, stars: float, clauses: list[_Clause]
+        self, item: Untagged, language: str, p: Distribution, stars: float, clauses: list[_Clause]
     ) -> Annotation:
-        language, _ = identify(text, item.language)
         topics = _pool([(clause, clause.topics) for clause in clauses])
         touchpoints = _pool([(clause, clause.touchpoints) for clause in clauses])
         touchpoints |= dict.fromkeys(self._journey.of_source(item.source), _Found(p))

@@ -66,14 +66,14 @@ def clean(text: str) -> Cleaned:
         return Cleaned(text)
     parts: list[str] = []
     origins: list[Span] = []
-    for start, end in _clusters(text):
+    for start, end in clusters(text):
         part = unicodedata.normalize("NFC", text[start:end])
         parts.append(part)
         origins += [(start, end)] * len(part)
     return Cleaned("".join(parts), tuple(origins))
 
 
-def _clusters(text: str) -> Iterator[Span]:
+def clusters(text: str) -> Iterator[Span]:
     """Runs of characters that NFC may join into one: a base and what attaches to it."""
     start = 0
     for at in range(1, len(text)):

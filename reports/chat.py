@@ -3,6 +3,9 @@
 The only file that imports apprise, and only when a chat is used. Apprise answers yes or no and
 puts the reason into its log: the reason is read there, so that a refused message is not tried for
 days and a busy server is not taken for a refusal.
+
+A chat reads markup where we write text: what customers wrote must call nobody, link nowhere and
+break no message (Telegram refuses one with a stray ``<``).
 """
 
 from __future__ import annotations
@@ -45,6 +48,21 @@ def validate(url: str) -> None:
     _service(url)
 
 
+_LIVE = re.compile(r"(?<=<)(?=\S)|(?<=(?<!\w)@)(?=\w)|(?<=\])(?=\()|(?<=\()(?=https?:)")
+_QUOTE = re.compile(r"^>.*", re.MULTILINE)
+_UNSEEN = "\u200b"
+
+
+def inert(text: str) -> str:
+    """The text with nothing in it that a chat would obey; it looks the same.
+
+    A mark of no width parts ``<!channel>``, ``@here`` and ``[words](address)``, and addresses in
+    a customer's words (lines that begin with ``>``); our own addresses stay links.
+    """
+    text = _LIVE.sub(_UNSEEN, text)
+    return _QUOTE.sub(lambda line: line[0].replace("://", f":{_UNSEEN}//"), text)
+
+
 def send_chat(url: str, subject: str, body: str) -> None:
     """Send a subject and a plain text.
 
@@ -54,9 +72,12 @@ def send_chat(url: str, subject: str, body: str) -> None:
         service = _service(url)
     except ValueError as error:
         raise Permanent(str(error)) from error
+    from apprise import NotifyFormat
+
     log = io.StringIO()
     with _listening(log):
-        sent = service.notify(title=subject, body=body)
+        # Said to be text, it is escaped by the rules of each service.
+        sent = service.notify(title=inert(subject), body=inert(body), body_format=NotifyFormat.TEXT)
     if not sent:
         _raise(type(service).__name__.removeprefix("Notify"), log.getvalue())
 

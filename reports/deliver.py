@@ -136,7 +136,7 @@ def _later(drain: _Drain, message: Waiting, error: RetryLater) -> None:
     now = drain.clock()
     outbox.mark_retry(drain.db, message, now=now, next_at=now + wait, detail=str(error))
     if not error.everyone:
-        _problem(drain, message, str(error))
+        _problem(drain, message, f"{error}; it waits and is tried again")
 
 
 def _unknown(drain: _Drain, message: Waiting, error: Unknown) -> None:
@@ -147,18 +147,22 @@ def _unknown(drain: _Drain, message: Waiting, error: Unknown) -> None:
     with drain.db.read() as connection:
         before = connection.execute(query).scalar_one()
     if before:
-        _failed(drain, message, f"{_UNKNOWN}twice {error}")
+        _failed(drain, message, f"{_UNKNOWN}twice {error}", mend="ask the reader before anything")
         return
     now = drain.clock()
     detail = f"{_UNKNOWN}{error}"
     outbox.mark_retry(drain.db, message, now=now, next_at=now + BACKOFF, detail=detail)
-    _problem(drain, message, str(error))
+    _problem(drain, message, f"{error}; it is sent once more under the same Message-ID")
 
 
-def _failed(drain: _Drain, message: Waiting, detail: str, *, refuse: bool = False) -> None:
+def _failed(
+    drain: _Drain, message: Waiting, detail: str, *, refuse: bool = False, mend: str = ""
+) -> None:
     outbox.mark_failed(drain.db, message, now=drain.clock(), detail=detail, refuse=refuse)
     drain.done = replace(drain.done, failed=drain.done.failed + 1)
-    _problem(drain, message, detail)
+    if refuse:
+        mend = "this address is switched off; mend it in the configuration"
+    _problem(drain, message, f"{detail}; {mend or 'this message is given up'}")
 
 
 def _problem(drain: _Drain, message: Waiting, detail: str) -> None:

@@ -38,8 +38,13 @@ class Span:
 
     @property
     def here(self) -> Any:
-        """The condition on ``feedback`` that it counts in this week."""
-        return t.feedback.c.day.between(self.since, self.until)
+        """The condition on ``feedback`` that it counts in this week.
+
+        The sources are named, all of them, because the index runs by source and day: a week costs
+        what the week brought, however long the past is.
+        """
+        everywhere = t.feedback.c.source_id.in_(select(t.source.c.id))
+        return everywhere & t.feedback.c.day.between(self.since, self.until)
 
 
 def sources(config: Config, rows: Sequence[SeriesDay], since: date, until: date) -> set[str]:
@@ -106,11 +111,11 @@ def voices(span: Span, card: Scorecard, wanted: Sequence[str]) -> list[Voice]:
     subjects = subjects[:WORST] + ([] if wanted else [WHOLE] * WORST)
     everyone = wanted or [WHOLE]
     with span.db.read() as connection:
-        negative = [(one, _said(connection, span, [one], Sentiment.NEGATIVE)) for one in subjects]
+        said = {one: _said(connection, span, [one], Sentiment.NEGATIVE) for one in set(subjects)}
         usual = _usual(connection, span, everyone)
         typical = _said(connection, span, everyone, usual, extreme=False)
         praise = _said(connection, span, everyone, Sentiment.POSITIVE)
-    chosen = _pick(negative, Role.WORST, [])[:WORST]
+    chosen = _pick([(one, said[one]) for one in subjects], Role.WORST, [])[:WORST]
     chosen += _pick([(WHOLE, typical)], Role.TYPICAL, chosen)
     chosen += _pick([(WHOLE, praise)], Role.PRAISE, chosen)
     return [spoken for _, spoken in chosen]
@@ -151,7 +156,9 @@ def _about(span: Span, subjects: Sequence[str]) -> tuple[Any, Any, list[Any], An
     conditions.append(func.length(t.feedback.c.title + t.feedback.c.text) > 0)
     origin = t.feedback.join(t.source).join(t.annotation)
     if subject is t.aspect:
-        conditions.append(t.aspect.c.touchpoint.in_(subjects))
+        # As an expression, which no index serves: by its index every word ever said about the
+        # touchpoint would be read to find this week's.
+        conditions.append(t.aspect.c.touchpoint.concat("").in_(subjects))
         origin = origin.join(t.aspect)
     return score, origin, conditions, subject
 
@@ -256,7 +263,7 @@ def _grouped(connection: Connection, span: Span, column: Any) -> list[tuple[str,
 
 def _source_weeks(span: Span, rows: Sequence[SeriesDay]) -> list[SourceWeek]:
     """One line a source, those in trouble first; a configured one that never ran among them."""
-    known = {status.name: status for status in runs.statuses(span.db)}
+    known = {status.name: status for status in runs.statuses(span.db, counted=False)}
     week = whole(rows, span.since, span.until)
     names = sources(span.config, rows, span.since, span.until)
     read = {name: sum(row.observed for row in week if row.source == name) for name in names}

@@ -95,8 +95,12 @@ def _digest(key: str) -> str:
 
 
 def one_line(text: str) -> str:
-    """Text that fits a header: no line break, no control character."""
-    return " ".join(harmless(text).split())
+    """Text that fits a header: no line break, no control character, also none in code.
+
+    ``=?utf-8?q?=0A?=`` is a line break for Python's header classes, which decode what they are
+    given; a mark of no width leaves it the text it was.
+    """
+    return " ".join(harmless(text).split()).replace("=?", "=\u200b?")
 
 
 def ascii_address(address: str) -> str:
@@ -145,7 +149,12 @@ def connection(settings: Mail) -> Iterator[smtplib.SMTP]:
             everyone=True,
         ) from error
     except (OSError, smtplib.SMTPException) as error:
-        raise RetryLater(f"{where} cannot be used: {error}", everyone=True) from error
+        reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
+        raise RetryLater(
+            f"{where} cannot be used ({reason}); check mail.host and mail.port, or wait until it "
+            "is up again",
+            everyone=True,
+        ) from error
     try:
         yield smtp
     except (OSError, smtplib.SMTPException) as error:

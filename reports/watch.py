@@ -110,12 +110,15 @@ def watch(db: Database, config: Config, *, now: datetime) -> Watched:
     herald = Herald(db, config, now, lookout)
     shadow = yesterday < done.speaks_from
     run = _Watch(db, config, now, lookout, herald, shadow, past, done)
+    # A clock that was set back, or a replayed past: what is known of later days is left alone.
+    ahead = {row.touchpoint for row in past if row.last_day > yesterday}
     for row in past:
-        if row.state.active and row.touchpoint in config.touchpoints:
+        if row.state.active and row.touchpoint in config.touchpoints.keys() - ahead:
             _follow(run, row)
     for key in lookout.keys:
         run.past = alerts.listing(db)
-        _look(run, key)
+        if key.touchpoint not in ahead:
+            _look(run, key)
     return done
 
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from typing import Any
 
 from sqlalchemy import Connection, Row, delete, func, insert, or_, select, update
@@ -143,15 +143,28 @@ def save(db: Database, results: Sequence[tuple[Untagged, Annotation]], *, now: d
         people = _corrections(connection, [untagged.id for untagged, _ in kept])
         final = [(u, corrected(a, people.get(u.id, ()))) for u, a in kept]
         _write(connection, final, now)
-        for untagged, _ in kept:
-            row = current[untagged.id]
-            mark_dirty(connection, row.source_id, [row.day])
+        _count_again(connection, [current[untagged.id] for untagged, _ in kept])
     return len(kept)
 
 
 def _state(ids: Sequence[int]) -> Any:
+    """The rows as they are, and as they stay: an edit waits until this transaction is over.
+
+    Rows are locked in one order everywhere, so that two writers never wait for each other.
+    """
     columns = (t.feedback.c.id, t.feedback.c.source_id, t.feedback.c.day, t.feedback.c.content_hash)
-    return select(*columns).where(t.feedback.c.id.in_(ids))
+    query = select(*columns).where(t.feedback.c.id.in_(ids)).order_by(t.feedback.c.id)
+    return query.with_for_update()
+
+
+def _count_again(connection: Connection, rows: Iterable[Row[Any]]) -> None:
+    """Mark the days of these rows, in one order everywhere, too."""
+    days: dict[int, set[date]] = {}
+    for row in rows:
+        if row.day is not None:
+            days.setdefault(row.source_id, set()).add(row.day)
+    for source_id in sorted(days):
+        mark_dirty(connection, source_id, sorted(days[source_id]))
 
 
 def _write(

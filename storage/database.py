@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -14,12 +15,23 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.exc import DatabaseError, DBAPIError, OperationalError, SQLAlchemyError
 
 BUSY_SECONDS = 60
-"""How long a SQLite writer waits for another one before it gives up."""
+"""How long a writer waits for another one before it gives up. For SQLite, ``?timeout=`` in the URL
+says otherwise."""
 
-HEAD = "0001"
+HEAD = "0002"
 """The schema this program writes; the last file in ``migrations/versions``."""
 
 _MIGRATION_LOCK = 0x0D1D0
+
+_POSTGRESQL = {
+    "connect_timeout": 15,
+    "options": f"-c lock_timeout={BUSY_SECONDS}s",
+    # A server that lost its power says no goodbye; a minute without a sign is enough.
+    "keepalives_idle": 30,
+    "keepalives_interval": 10,
+    "keepalives_count": 3,
+    "tcp_user_timeout": BUSY_SECONDS * 1000,
+}
 
 
 class StorageError(Exception):
@@ -51,9 +63,35 @@ class Database:
         with _sentences(self.engine), self.engine.connect() as connection, connection.begin():
             yield connection
 
+    def scrub(self) -> None:
+        """Leave nothing of deleted rows in the files of SQLite; PostgreSQL keeps its own house.
+
+        Writes the database anew, which takes seconds a gigabyte. Raises StorageError when another
+        program holds it for too long: then the rows are gone, but their bytes may be left.
+        """
+        if not self.embedded:
+            return
+        with _sentences(self.engine), self.engine.connect() as connection:
+            connection.commit()  # neither may stand in a transaction
+            driver: Any = connection.connection.driver_connection
+            try:
+                driver.execute("VACUUM")
+                busy = driver.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]
+            except sqlite3.OperationalError as error:
+                raise StorageError(_left_over(error)) from error
+            if busy:
+                raise StorageError(_left_over("another program reads it"))
+
     def close(self) -> None:
         """Give every connection back."""
         self.engine.dispose()
+
+
+def _left_over(why: object) -> str:
+    return (
+        f"The rows are deleted, but the file of the database may still hold their bytes ({why}); "
+        "end what else uses it and do it again."
+    )
 
 
 @contextmanager
@@ -68,8 +106,10 @@ def _sentences(engine: Engine) -> Iterator[None]:
         raise
 
 
-_SQLITE_REASONS = {
-    "database is locked": "is locked by another program; end it and try again",
+_LOCKED = "is locked by another program; wait for it or end it, and try again"
+_REASONS = {
+    "database is locked": _LOCKED,
+    "due to lock timeout": _LOCKED,
     "readonly": "may not be written; give this user the right to write file and folder",
     "unable to open": "cannot be opened; check that its folder exists and may be written",
     "disk is full": "cannot grow because the disk is full; free some space and try again",
@@ -82,7 +122,7 @@ _SQLITE_REASONS = {
 def _why(engine: Engine, error: DBAPIError) -> str:
     where = engine.url.render_as_string(hide_password=True)
     detail = " ".join(str(error.orig).split())
-    for sign, sentence in _SQLITE_REASONS.items():
+    for sign, sentence in _REASONS.items():
         if sign in detail.lower():
             return f"The database {where} {sentence}."
     return f"The database {where} does not answer: {detail}. Check the URL and the server."
@@ -91,7 +131,6 @@ def _why(engine: Engine, error: DBAPIError) -> str:
 def _sqlite_connect(connection: sqlite3.Connection, _record: object) -> None:
     # SQLAlchemy's begin event decides how a transaction starts; the driver must not.
     connection.isolation_level = None
-    connection.execute(f"PRAGMA busy_timeout = {BUSY_SECONDS * 1000}")
     connection.execute("PRAGMA foreign_keys = ON")
     connection.execute("PRAGMA journal_mode = WAL")
     # FULL, not NORMAL: a mail marked as sent stays marked after a power cut.
@@ -99,23 +138,45 @@ def _sqlite_connect(connection: sqlite3.Connection, _record: object) -> None:
 
 
 def _sqlite_begin(connection: Connection) -> None:
-    write = connection.get_execution_options().get("ouvidor_write", False)
+    if not connection.get_execution_options().get("ouvidor_write", False):
+        connection.exec_driver_sql("BEGIN")
+        return
     # A deferred transaction that turns into a writer fails at once when another one
-    # wrote in between; IMMEDIATE waits its turn.
-    connection.exec_driver_sql("BEGIN IMMEDIATE" if write else "BEGIN")
+    # wrote in between; IMMEDIATE waits its turn. It waits here and not in the driver, which
+    # would not let go when somebody asks the process to end.
+    busy = connection.exec_driver_sql("PRAGMA busy_timeout").scalar_one()
+    until = time.monotonic() + busy / 1000
+    connection.exec_driver_sql("PRAGMA busy_timeout = 100")
+    try:
+        while not _begun(connection, last=time.monotonic() >= until):
+            pass
+    finally:
+        connection.exec_driver_sql(f"PRAGMA busy_timeout = {busy}")
+
+
+def _begun(connection: Connection, *, last: bool) -> bool:
+    try:
+        connection.exec_driver_sql("BEGIN IMMEDIATE")
+    except OperationalError as error:
+        if last or "locked" not in str(error.orig):
+            raise
+        return False
+    return True
 
 
 def _engine(url: str) -> Engine:
     parsed = make_url(url)
     if parsed.get_backend_name() == "postgresql":
         parsed = parsed.set(drivername="postgresql+psycopg")
-        return create_engine(parsed, pool_pre_ping=True, connect_args={"connect_timeout": 15})
+        ours = {name: value for name, value in _POSTGRESQL.items() if name not in parsed.query}
+        return create_engine(parsed, pool_pre_ping=True, connect_args=ours)
     name = parsed.database
     if name and name != ":memory:" and not Path(name).parent.is_dir():
         raise StorageError(
             f"The folder of the database {name} does not exist; create it or mend the URL."
         )
-    engine = create_engine(parsed, connect_args={"timeout": BUSY_SECONDS})
+    patience = {} if "timeout" in parsed.query else {"timeout": BUSY_SECONDS}
+    engine = create_engine(parsed, connect_args=patience)
     event.listen(engine, "connect", _sqlite_connect)
     event.listen(engine, "begin", _sqlite_begin)
     return engine

@@ -25,6 +25,12 @@ def due_at(db: Database, name: str) -> datetime | None:
         return connection.execute(select(t.due.c.due_at).where(t.due.c.name == name)).scalar()
 
 
+def holder(db: Database, name: str) -> str | None:
+    """The worker (``host:pid:nonce``) that has the duty now, or None."""
+    with db.read() as connection:
+        return connection.execute(select(t.due.c.claimed_by).where(t.due.c.name == name)).scalar()
+
+
 def claim_due(db: Database, name: str, *, now: datetime, lease: timedelta, worker: str) -> bool:
     """Take the duty if it is due and free; nobody else gets it while the lease lasts.
 

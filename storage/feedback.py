@@ -17,6 +17,7 @@ from sqlalchemy import Connection, Row, bindparam, insert, select, update
 
 from . import privacy
 from . import tables as t
+from .bulk import insert_many, new_ids
 from .database import Database, StorageError, upsert
 from .runs import LEASE, Run, save_checkpoint
 from .vocabulary import Checkpoint, Feedback
@@ -28,7 +29,10 @@ _ACCENTS = re.compile(r"[\u0300-\u036f]+")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Saved:
-    """What became of one page. ``settled`` of the unchanged were known to the last joined run."""
+    """What became of one page.
+
+    ``settled`` of the unchanged were known, in their place, to the last joined run.
+    """
 
     new: int
     changed: int
@@ -69,7 +73,8 @@ def save_page(
     An item that stands twice on the page counts once, the later state winning. Raises
     StorageError when the run was closed by another process meanwhile.
     """
-    rows = {item.external_id: _row(item, run, door, now) for item in items}
+    # By the id as it is stored: one that only differs in what the door takes away is the same.
+    rows = {row["external_id"]: row for row in (_row(item, run, door, now) for item in items)}
     with db.write() as connection:
         _renew(connection, run, now)
         saved = _save(connection, run, rows, now)
@@ -118,7 +123,7 @@ def _row(item: Feedback, run: Run, door: Door, now: datetime) -> dict[str, Any]:
         "text": masked(item.text),
         "language": item.language,
         "stars": item.stars,
-        "rating": item.rating,
+        "rating": item.rating and privacy.clean(item.rating),
         "rating_scale": item.rating_scale,
         "category": privacy.clean(item.category) if item.category else None,
         "published_at": item.published_at,
@@ -133,6 +138,7 @@ def _row(item: Feedback, run: Run, door: Door, now: datetime) -> dict[str, Any]:
     row["folded"] = fold(f"{row['title']}\n{row['text']}")
     row["content_hash"] = content_hash(row)
     row["_raw"] = _payload(item, door) if item.raw else None
+    row["_withheld"] = item.text_withheld
     return row
 
 
@@ -160,7 +166,9 @@ def content_hash(row: dict[str, Any]) -> str:
 def _save(
     connection: Connection, run: Run, rows: dict[str, dict[str, Any]], now: datetime
 ) -> Saved:
+    rows = _without_forgotten(connection, run.source_id, rows)
     known = _known(connection, run.source_id, list(rows))
+    _keep_withheld(known, rows)
     fresh = [row for key, row in rows.items() if key not in known]
     changed: list[tuple[Row[Any], dict[str, Any]]] = []
     same: list[tuple[Row[Any], dict[str, Any]]] = []
@@ -179,19 +187,59 @@ def _save(
         new=len(fresh),
         changed=len(changed),
         unchanged=len(same),
-        settled=sum(old.settled for old, _ in same),
+        settled=sum(old.settled and not _moved(old, row) for old, row in same),
     )
+
+
+def forgotten(external_id: str) -> str:
+    """What is kept of an erased feedback, so that its source cannot bring it back: no word of it.
+
+    A source's own id can be a name; its SHA-256 is enough to know it again.
+    """
+    return hashlib.sha256(external_id.encode("utf-8")).hexdigest()
+
+
+def _without_forgotten(
+    connection: Connection, source_id: int, rows: dict[str, dict[str, Any]]
+) -> dict[str, dict[str, Any]]:
+    """What nobody asked to erase."""
+    of_source = t.forgotten.c.source_id == source_id
+    if connection.execute(select(t.forgotten.c.mark).where(of_source).limit(1)).first() is None:
+        return rows
+    marks = {forgotten(key): key for key in rows}
+    asked, gone = list(marks), set[str]()
+    for start in range(0, len(asked), _CHUNK):
+        of_page = t.forgotten.c.mark.in_(asked[start : start + _CHUNK])
+        found = connection.execute(select(t.forgotten.c.mark).where(of_source, of_page))
+        gone |= set(found.scalars())
+    return {key: rows[key] for mark, key in marks.items() if mark not in gone}
 
 
 def _known(connection: Connection, source_id: int, ids: list[str]) -> dict[str, Row[Any]]:
     found: dict[str, Row[Any]] = {}
     for start in range(0, len(ids), _CHUNK):
-        query = select(t.feedback).where(
-            t.feedback.c.source_id == source_id,
-            t.feedback.c.external_id.in_(ids[start : start + _CHUNK]),
+        # Locked in the order in which a tagger locks them (SQLite has one writer at a time).
+        query = (
+            select(t.feedback)
+            .where(
+                t.feedback.c.source_id == source_id,
+                t.feedback.c.external_id.in_(ids[start : start + _CHUNK]),
+            )
+            .order_by(t.feedback.c.id)
+            .with_for_update()
         )
         found |= {row.external_id: row for row in connection.execute(query)}
     return found
+
+
+def _keep_withheld(known: dict[str, Row[Any]], rows: dict[str, dict[str, Any]]) -> None:
+    """A text that its source shows no longer stays as it was: nobody has edited it."""
+    for key, row in rows.items():
+        withheld, old = row.pop("_withheld"), known.get(key)
+        if withheld and old is not None and not row["text"]:
+            row["text"] = old.text
+            row["folded"] = fold(f"{row['title']}\n{row['text']}")
+            row["content_hash"] = content_hash(row)
 
 
 def _differs(old: Row[Any], new: dict[str, Any]) -> bool:
@@ -201,33 +249,31 @@ def _differs(old: Row[Any], new: dict[str, Any]) -> bool:
     return not (old.edited_at and new["edited_at"] and new["edited_at"] < old.edited_at)
 
 
+def _moved(old: Row[Any], new: dict[str, Any]) -> bool:
+    """Whether the source dates it later than before.
+
+    Saved again with the same words it stands on top of what nobody has read yet.
+    """
+    edited = new["edited_at"]
+    return edited is not None and bool(old.edited_at is None or edited > old.edited_at)
+
+
 def _insert(connection: Connection, run: Run, rows: list[dict[str, Any]], now: datetime) -> None:
     if not rows:
         return
     born = {"first_seen_at": now, "last_seen_at": now, "changed_at": now, "run_id": run.id}
     state = {"settled": False, "pending": True}
-    values = [{k: v for k, v in row.items() if k != "_raw"} | born | state for row in rows]
-    connection.execute(insert(t.feedback), values)
-    if any(row["_raw"] for row in rows):
-        ids = _ids(connection, run.source_id, [row["external_id"] for row in rows])
-        _keep_payloads(connection, [(ids[row["external_id"]], row) for row in rows], now)
-
-
-def _ids(connection: Connection, source_id: int, external: list[str]) -> dict[str, int]:
-    found: dict[str, int] = {}
-    for start in range(0, len(external), _CHUNK):
-        query = select(t.feedback.c.external_id, t.feedback.c.id).where(
-            t.feedback.c.source_id == source_id,
-            t.feedback.c.external_id.in_(external[start : start + _CHUNK]),
-        )
-        found |= {row.external_id: row.id for row in connection.execute(query)}
-    return found
-
-
-def _keep_payloads(
-    connection: Connection, rows: list[tuple[int, dict[str, Any]]], now: datetime
-) -> None:
+    ids = new_ids(connection, t.feedback, len(rows))
     values = [
+        {k: v for k, v in row.items() if k != "_raw"} | born | state | {"id": new}
+        for new, row in zip(ids, rows, strict=True)
+    ]
+    insert_many(connection, t.feedback, values)
+    insert_many(connection, t.payload, _payloads(list(zip(ids, rows, strict=True)), now))
+
+
+def _payloads(rows: list[tuple[int, dict[str, Any]]], now: datetime) -> list[dict[str, Any]]:
+    return [
         {
             "feedback_id": feedback_id,
             "content_hash": row["content_hash"],
@@ -237,9 +283,6 @@ def _keep_payloads(
         for feedback_id, row in rows
         if row["_raw"]
     ]
-    if values:
-        statement = upsert(connection, t.payload).on_conflict_do_nothing()
-        connection.execute(statement, values)
 
 
 _REVISED = (
@@ -278,7 +321,8 @@ def _revise(
         connection.execute(
             update(t.feedback).where(t.feedback.c.id == old.id).values(values | state | seen)
         )
-    _keep_payloads(connection, [(old.id, row) for old, row in pairs], now)
+    if kept := _payloads([(old.id, row) for old, row in pairs], now):
+        connection.execute(upsert(connection, t.payload).on_conflict_do_nothing(), kept)
 
 
 def _born_before(old: Row[Any], new: dict[str, Any]) -> bool:
@@ -292,19 +336,36 @@ def _born_before(old: Row[Any], new: dict[str, Any]) -> bool:
 def _touch(
     connection: Connection, pairs: list[tuple[Row[Any], dict[str, Any]]], now: datetime
 ) -> None:
-    """Seen again; what no person wrote (votes, the reply's time) follows without a revision."""
+    """Seen again; what no person wrote (votes, dates) follows without a revision."""
     if not pairs:
         return
     connection.execute(
         update(t.feedback)
         .where(t.feedback.c.id == bindparam("row_id"))
-        .values(last_seen_at=now, attributes=bindparam("now_attributes")),
-        [{"row_id": old.id, "now_attributes": row["attributes"]} for old, row in pairs],
+        .values(
+            last_seen_at=now,
+            attributes=bindparam("now_attributes"),
+            edited_at=bindparam("now_edited"),
+            settled=bindparam("still_settled"),
+        ),
+        [_seen_again(old, row) for old, row in pairs],
     )
+
+
+def _seen_again(old: Row[Any], row: dict[str, Any]) -> dict[str, Any]:
+    moved = _moved(old, row)
+    return {
+        "row_id": old.id,
+        "now_attributes": row["attributes"],
+        "now_edited": row["edited_at"] if moved else old.edited_at,
+        "still_settled": old.settled and not moved,
+    }
 
 
 def mark_dirty(connection: Connection, source_id: int, days: Iterable[date | None]) -> None:
     """Days whose series must be counted again, in the transaction that changed them."""
-    values = [{"source_id": source_id, "day": day} for day in days if day is not None]
+    # In one order everywhere, so that two writers wait for each other and never in a circle.
+    known = sorted({day for day in days if day is not None})
+    values = [{"source_id": source_id, "day": day} for day in known]
     if values:
         connection.execute(upsert(connection, t.dirty_day).on_conflict_do_nothing(), values)

@@ -8,16 +8,18 @@ from datetime import date, datetime, time, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from sqlalchemy import Connection, Row, delete, func, insert, select, update
+from sqlalchemy import Connection, Row, delete, false, func, insert, select, true, update
 from sqlalchemy.exc import IntegrityError
 
+from . import privacy, workers
 from . import tables as t
-from . import workers
 from .database import Database, StorageError, upsert
 from .vocabulary import Checkpoint, Outcome
 
 LEASE = timedelta(minutes=5)
 """How long a run may be silent before others may take it for dead. Every page renews it."""
+
+_DIED = "the process died before it was done"
 
 
 class RunInProgressError(StorageError):
@@ -127,7 +129,7 @@ def _bury(connection: Connection, source_id: int, source: str, now: datetime) ->
                 f"{source}: another process ({row.worker}) is reading this source; "
                 "wait for it or end it."
             )
-        _finish(connection, row.id, Outcome.PARTIAL, "the process died before it was done", now)
+        _finish(connection, row.id, Outcome.PARTIAL, _DIED, now)
 
 
 def _finish(
@@ -173,9 +175,9 @@ def close_run(db: Database, run: Run, verdict: Verdict, *, now: datetime, zone: 
         ).first()
         if still_open is None:
             raise StorageError(f"{run.source}: this run was silent too long and was closed.")
-        details = dict(verdict.details)
-        more = {"details": details, "joined": verdict.joined}
-        _finish(connection, run.id, verdict.outcome, verdict.message, now, **more)
+        # Both name columns and files, which may be called whatever no database takes.
+        more = {"details": privacy.clean_all(verdict.details), "joined": verdict.joined}
+        _finish(connection, run.id, verdict.outcome, privacy.clean(verdict.message), now, **more)
         if verdict.covered:
             _cover(connection, run.source_id, verdict.covered, zone)
         if verdict.joined:
@@ -256,14 +258,24 @@ def _merge(
     return old_since, old_until
 
 
-def statuses(db: Database, names: Sequence[str] | None = None) -> list[SourceStatus]:
-    """Each known source with its last run, in order of name."""
+def statuses(
+    db: Database, names: Sequence[str] | None = None, *, counted: bool = True
+) -> list[SourceStatus]:
+    """Each known source with its last run, in order of name.
+
+    Counting its feedback takes the longer the more there is; without ``counted`` it stays 0.
+    """
     latest = (
         select(t.run.c.source_id, func.max(t.run.c.id).label("run_id"))
         .group_by(t.run.c.source_id)
         .subquery()
     )
-    counts = _per_source(func.count(), t.feedback, "feedback")
+    counts = (
+        select(t.feedback.c.source_id, func.count().label("feedback"))
+        .where(true() if counted else false())
+        .group_by(t.feedback.c.source_id)
+        .subquery()
+    )
     covered = (
         select(
             t.coverage.c.source_id,
@@ -282,6 +294,7 @@ def statuses(db: Database, names: Sequence[str] | None = None) -> list[SourceSta
             t.run.c.finished_at,
             t.run.c.outcome,
             t.run.c.message,
+            t.run.c.worker,
             func.coalesce(covered.c.days, 0).label("days"),
             covered.c.last,
         )
@@ -297,24 +310,33 @@ def statuses(db: Database, names: Sequence[str] | None = None) -> list[SourceSta
         return [_status(row) for row in connection.execute(query)]
 
 
-def _per_source(what: Any, table: Any, label: str) -> Any:
-    return select(table.c.source_id, what.label(label)).group_by(table.c.source_id).subquery()
-
-
 def _status(row: Row[Any]) -> SourceStatus:
+    unfinished = row.started_at is not None and row.finished_at is None
+    # A run whose process died is closed by the next one; until then nobody shall wait for it.
+    died = unfinished and workers.gone(row.worker)
+    outcome = Outcome.PARTIAL.value if died else row.outcome
     return SourceStatus(
         name=row.name,
         kind=row.kind,
         feedback=row.feedback,
         last_run_at=row.started_at,
-        outcome=Outcome(row.outcome) if row.outcome else None,
-        message=row.message or "",
-        running=row.started_at is not None and row.finished_at is None,
+        outcome=Outcome(outcome) if outcome else None,
+        message=_DIED if died else row.message or "",
+        running=unfinished and not died,
         joined_at=row.joined_at,
         last_new_at=row.last_new_at,
         covered_days=row.days,
         last_covered_day=row.last,
     )
+
+
+def not_seen_since(db: Database, source_id: int, moment: datetime) -> int:
+    """How many feedbacks of a source no run has seen since then."""
+    query = select(func.count()).where(
+        t.feedback.c.source_id == source_id, t.feedback.c.last_seen_at < moment
+    )
+    with db.read() as connection:
+        return int(connection.execute(query).scalar_one())
 
 
 def last_joined_start(db: Database, source_id: int) -> datetime | None:

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, Select, delete, insert, or_, select, update
+import zstandard
+from sqlalchemy import Connection, Row, Select, Table, delete, insert, or_, select, update
 
 from . import tables as t
 from .annotations import Correction, corrections, read
-from .database import Database, StorageError
-from .feedback import fold, mark_dirty
+from .database import Database, StorageError, upsert
+from .feedback import fold, forgotten, mark_dirty
 from .vocabulary import Annotation, Sentiment
 
 _PAGE = 1000
+_QUOTES = "quotes"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -200,64 +202,167 @@ def show(db: Database, feedback_id: int) -> Shown:
     )
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Held:
+    """Everything that is stored about one feedback, for the person who wrote it.
+
+    ``stored`` are the columns of its row that ``shown`` leaves out, ``revisions`` whole rows,
+    ``payloads`` the raw texts it was read from. ``messages`` and ``alerts`` quote it.
+    """
+
+    shown: Shown
+    stored: dict[str, Any]
+    revisions: tuple[dict[str, Any], ...]
+    payloads: tuple[str, ...]
+    messages: tuple[str, ...]
+    alerts: tuple[int, ...]
+
+
+_STORED = (
+    "category", "rating_scale", "language", "last_seen_at", "changed_at", "content_hash",
+)  # fmt: skip
+
+
+def held(db: Database, author: str) -> Iterator[Held]:
+    """Everything about each feedback of a pseudonym, the newest first."""
+    for found in list(search(db, Wanted(author=author))):
+        yield _held(db, found.id)
+
+
+def _held(db: Database, feedback_id: int) -> Held:
+    shown = show(db, feedback_id)
+    with db.read() as connection:
+        own = select(t.feedback).where(t.feedback.c.id == feedback_id)
+        row = connection.execute(own).one()._mapping  # noqa: SLF001 - SQLAlchemy's public name for a row's mapping
+        return Held(
+            shown=shown,
+            stored={name: row[name] for name in _STORED},
+            revisions=tuple(
+                {name: each[name] for name in each if name not in {"id", "feedback_id"}}
+                for each in _of(connection, t.revision, feedback_id)
+            ),
+            payloads=tuple(
+                zstandard.decompress(each["body"]).decode("utf-8")
+                for each in _of(connection, t.payload, feedback_id)
+            ),
+            messages=tuple(
+                each.key
+                for each in connection.execute(select(t.message.c.key, t.message.c.quoted))
+                if feedback_id in each.quoted
+            ),
+            alerts=tuple(
+                each.id
+                for each in connection.execute(select(t.alert.c.id, t.alert.c.evidence))
+                if feedback_id in each.evidence.get(_QUOTES, ())
+            ),
+        )
+
+
+def _of(connection: Connection, table: Table, feedback_id: int) -> list[Any]:
+    query = select(table).where(table.c.feedback_id == feedback_id)
+    return list(connection.execute(query).mappings())
+
+
 def forget(db: Database, author: str, *, now: datetime) -> int:
     """Erase all feedback of one pseudonym: texts, revisions, payloads, annotations, quotes.
 
     Sent messages that quote it lose their bytes; a digest that still waits is taken back, so that
-    it is built again without the quote. The days it counted on are counted again. Returns how
-    many pieces of feedback there were.
+    it is built again without the quote. The days it counted on are counted again, and what still
+    stands at its source is not stored again. Returns how many pieces of feedback there were.
+
+    Raises StorageError when the rows are gone, but other programs keep the bytes in SQLite's files.
     """
     with db.write() as connection:
-        rows = connection.execute(
-            select(t.feedback.c.id, t.feedback.c.source_id, t.feedback.c.day).where(
-                t.feedback.c.author == author
-            )
-        ).all()
+        query = select(t.feedback).where(t.feedback.c.author == author).order_by(t.feedback.c.id)
+        rows = connection.execute(query.with_for_update()).all()
         ids = [row.id for row in rows]
-        for row in rows:
+        for row in sorted(rows, key=lambda row: (row.source_id, row.day or date.min)):
             mark_dirty(connection, row.source_id, [row.day])
-        _unquote(connection, set(ids), now)
         for table in (t.aspect, t.annotation, t.correction, t.revision, t.payload):
             connection.execute(delete(table).where(table.c.feedback_id.in_(ids)))
         connection.execute(delete(t.feedback).where(t.feedback.c.id.in_(ids)))
+        _keep_away(connection, rows, now)
+        if rows:
+            _unquote(connection, rows, now)
+    db.scrub()
     return len(ids)
 
 
-def _unquote(connection: Connection, gone: set[int], now: datetime) -> None:
+def _keep_away(connection: Connection, rows: Sequence[Row[Any]], now: datetime) -> None:
+    marks = [
+        {"source_id": row.source_id, "mark": forgotten(row.external_id), "at": now} for row in rows
+    ]
+    if marks:
+        connection.execute(upsert(connection, t.forgotten).on_conflict_do_nothing(), marks)
+
+
+def _unquote(connection: Connection, rows: Sequence[Row[Any]], now: datetime) -> None:
+    gone = _Gone(connection, rows)
     for row in connection.execute(select(t.alert.c.id, t.alert.c.evidence)).all():
-        if (kept := _without(row.evidence, gone)) != row.evidence:
+        if (kept := gone.taken_from(row.evidence)) != row.evidence:
             connection.execute(update(t.alert).where(t.alert.c.id == row.id).values(evidence=kept))
     for row in connection.execute(select(t.digest)).all():
-        if (kept := _without(row.data, gone)) != row.data:
+        if (kept := gone.taken_from(row.data)) != row.data:
             same = (t.digest.c.subscriber == row.subscriber) & (t.digest.c.week == row.week)
             connection.execute(update(t.digest).where(same).values(data=kept))
-    quoting = select(t.message.c.id, t.message.c.key, t.message.c.state, t.message.c.quoted)
-    for message in connection.execute(quoting).all():
-        if gone & set(message.quoted):
-            _erase_message(connection, message, now)
+    message = t.message.c
+    quoting = select(message.id, message.key, message.state, message.quoted, message.claimed_until)
+    for told in connection.execute(quoting).all():
+        if gone.ids & set(told.quoted):
+            _erase_message(connection, told, now)
 
 
-def _without(value: Any, gone: set[int]) -> Any:
-    """A JSON value without the quotes of erased feedback."""
-    if isinstance(value, dict):
-        return {key: _without(each, gone) for key, each in value.items()}
-    if isinstance(value, list):
-        kept = [v for v in value if not (isinstance(v, dict) and v.get("feedback_id") in gone)]
-        return [_without(each, gone) for each in kept]
-    return value
+class _Gone:
+    """What erased feedback may have left in JSON: its id, or a word or value only it had."""
+
+    def __init__(self, connection: Connection, rows: Sequence[Row[Any]]) -> None:
+        self._connection = connection
+        self.ids = {row.id for row in rows}
+        self._texts = [row.folded for row in rows]
+        self._values = {pair for row in rows for pair in row.attributes.items()}
+
+    def taken_from(self, value: Any, name: str = "") -> Any:
+        """A JSON value without what was theirs."""
+        if isinstance(value, dict):
+            return {key: self.taken_from(each, key) for key, each in value.items()}
+        if isinstance(value, list):
+            return [self.taken_from(each) for each in value if not self._theirs(each, name)]
+        return value
+
+    def _theirs(self, value: Any, name: str) -> bool:
+        if name == _QUOTES:
+            return (value.get("feedback_id") if isinstance(value, dict) else value) in self.ids
+        if not isinstance(value, dict):
+            return False
+        word, pair = value.get("word"), (value.get("what"), value.get("value"))
+        return (isinstance(word, str) and self._only_word(word)) or (
+            pair in self._values and self._only_value(*pair)
+        )
+
+    def _only_word(self, word: str) -> bool:
+        word = fold(word)
+        if not any(word in text for text in self._texts):
+            return False
+        others = t.feedback.c.folded.contains(word, autoescape=True)
+        return self._connection.execute(select(t.feedback.c.id).where(others)).first() is None
+
+    def _only_value(self, name: Any, value: Any) -> bool:
+        others = self._connection.execute(select(t.feedback.c.attributes)).scalars()
+        return not any(each.get(name) == value for each in others)
 
 
 def _erase_message(connection: Connection, row: Any, now: datetime) -> None:
-    if row.state == "waiting" and row.key.startswith("digest:"):
+    leased = row.claimed_until is not None and row.claimed_until > now
+    if row.state == "waiting" and row.key.startswith("digest:") and not leased:
         _, subscriber, week = row.key.split(":", 2)
         same = (t.digest.c.subscriber == subscriber) & (t.digest.c.week == week)
         connection.execute(delete(t.digest).where(same))
         connection.execute(delete(t.message).where(t.message.c.id == row.id))
         return
+    # One that is being sent this very moment may still arrive; it is never sent a second time.
     state = "failed" if row.state == "waiting" else row.state
-    connection.execute(
-        update(t.message).where(t.message.c.id == row.id).values(body=b"", subject="", state=state)
-    )
+    erased: dict[str, Any] = {"body": b"", "subject": "", "quoted": [], "state": state}
+    connection.execute(update(t.message).where(t.message.c.id == row.id).values(erased))
     connection.execute(
         insert(t.delivery).values(
             message_id=row.id, at=now, result="erased", detail="it quoted an erased person"

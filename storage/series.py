@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Row, Select, case, delete, func, insert, literal, select, union_all
+from sqlalchemy import Row, Select, case, delete, func, insert, literal, select, text, union_all
 
 from . import tables as t
 from .database import Database, upsert
@@ -66,6 +66,9 @@ def _refresh_batch(db: Database) -> int:
         if connection.execute(select(t.dirty_day.c.day).limit(1)).first() is None:
             return 0
     with db.write() as connection:
+        if not db.embedded:
+            # As on SQLite: one counts at a time, and whoever marks days is done or has not begun.
+            connection.execute(text("LOCK TABLE dirty_day IN SHARE ROW EXCLUSIVE MODE"))
         chosen = connection.execute(select(t.dirty_day).limit(_BATCH)).all()
         by_source: dict[int, list[date]] = {}
         for row in chosen:

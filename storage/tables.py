@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
@@ -45,14 +46,22 @@ class Instant(TypeDecorator[datetime]):
     impl = DateTime(timezone=True)
     cache_ok = True
 
-    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
-        """Refuse naive times; SQLite has no zones, so it gets plain UTC."""
-        if value is None:
-            return None
-        if value.tzinfo is None:
-            raise ValueError(f"{value!r} has no time zone")
-        moment = value.astimezone(UTC)
-        return moment.replace(tzinfo=None) if dialect.name == "sqlite" else moment
+    def bind_processor(self, dialect: Dialect) -> Callable[[datetime | None], Any]:
+        """Refuse naive times; SQLite has no zones, so it gets the text of plain UTC.
+
+        One function instead of SQLAlchemy's chain of three: a row of feedback holds seven.
+        """
+        plain = dialect.name == "sqlite"
+
+        def bound(value: datetime | None) -> Any:
+            if value is None:
+                return None
+            if value.tzinfo is None:
+                raise ValueError(f"{value!r} has no time zone")
+            moment = value if value.tzinfo is UTC else value.astimezone(UTC)
+            return moment.isoformat(" ", "microseconds")[:26] if plain else moment
+
+        return bound
 
     def process_result_value(self, value: Any, dialect: Dialect) -> datetime | None:  # noqa: ARG002 - the signature is SQLAlchemy's
         """Every moment comes back aware and in UTC."""
@@ -235,6 +244,16 @@ revision = Table(
     Column("reply_at", Instant),
     Column("content_hash", Text, nullable=False),
     Index("ix_revision_feedback_id", "feedback_id"),
+)
+
+# Erased for a person who asked for it: what still stands at its source is not stored again.
+forgotten = Table(
+    "forgotten",
+    metadata,
+    _source(primary=True),
+    # SHA-256 of the source's id of it, which may be a name.
+    Column("mark", Text, primary_key=True),
+    Column("at", Instant, nullable=False),
 )
 
 annotation = Table(

@@ -139,13 +139,15 @@ class Feedback:
     (``"8"`` of ``"0-10"``). Times are aware and in UTC. ``author`` is the name or id as the
     source gives it: it becomes a keyed pseudonym at the door and is never stored as such.
     ``raw`` is the payload it was read from, ``attributes`` what else is worth counting by
-    (``version``, ``country``, ``store`` …).
+    (``version``, ``country``, ``store`` …). ``text_withheld`` says that the source shows no text
+    (any more): one that is stored stays.
     """
 
     external_id: str
     kind: Kind = Kind.REVIEW
     title: str = ""
     text: str = ""
+    text_withheld: bool = False
     stars: int | None = None
     rating: str | None = None
     rating_scale: str | None = None

@@ -15,7 +15,8 @@ from typing import Any
 import pytest
 
 from ouvidor.cli import main
-from ouvidor.verbs_files import JsonLines, cell
+from ouvidor.reports.sheets import cell
+from ouvidor.verbs.files import JsonLines
 
 Say = Callable[..., tuple[int, str, str]]
 

@@ -10,7 +10,9 @@ from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import openpyxl
 import pytest
+from pyarrow import parquet
 
 from ouvidor.cli import main
 from ouvidor.storage import alerts, annotations, feedback, privacy, runs
@@ -364,6 +366,27 @@ def test_an_export_is_safe_in_a_spreadsheet(say: Say, folder: Path) -> None:
     lines = (folder / "all.jsonl").read_text().splitlines()
     assert {json.loads(line)["stars"] for line in lines} == {1}
     assert sorted(path.name for path in folder.glob("all*")) == ["all.jsonl"]
+
+
+@pytest.mark.usefixtures("house")
+def test_an_export_for_excel_holds_no_formula(say: Say, folder: Path) -> None:
+    assert say("export", "--out", str(folder / "all.xlsx"))[0] == 0
+    heads, *found = openpyxl.load_workbook(folder / "all.xlsx").active.iter_rows()
+    assert len(found) == 12
+    assert "f" not in {cell.data_type for row in found for cell in row}
+    texts = [row[[head.value for head in heads].index("text")].value for row in found]
+    assert any(text.startswith("=HYPERLINK") for text in texts)
+
+
+@pytest.mark.usefixtures("house")
+def test_an_export_for_programs_keeps_its_types(say: Say, folder: Path) -> None:
+    assert say("export", "--out", str(folder / "all.parquet"))[0] == 0
+    table = parquet.read_table(folder / "all.parquet")
+    assert table.num_rows == 12
+    assert str(table.schema.field("published_at").type) == "timestamp[us, tz=UTC]"
+    assert str(table.schema.field("stars").type) == "int8"
+    code, _, err = say("export", "--format", "xlsx")
+    assert (code, "--out" in err) == (2, True)
 
 
 @pytest.mark.usefixtures("house")

@@ -39,7 +39,7 @@ def findings(text: str) -> dict[str, dict[str, Any]]:
 @pytest.fixture
 def no_model(monkeypatch: pytest.MonkeyPatch) -> None:
     """Leave the model's proof out where it is not what is tested: it takes many seconds."""
-    monkeypatch.setattr("ouvidor.verbs_setup._model", lambda _house: "not tried")
+    monkeypatch.setattr("ouvidor.verbs.setup._model", lambda _house: "not tried")
 
 
 def test_init_writes_a_configuration_the_next_commands_work_with(

@@ -40,7 +40,7 @@ def say(capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.
 @pytest.mark.parametrize("name", VERBS)
 def test_every_verb_of_the_table_has_its_line_of_help(name: str) -> None:
     module, words = VERBS[name]
-    verb = getattr(import_module(f"ouvidor.{module}"), f"{name}_verb")
+    verb = getattr(import_module(f"ouvidor.verbs.{module}"), f"{name}_verb")
     assert isinstance(verb, click.Command)
     assert verb.name == name
     assert (verb.help or "").strip()

@@ -30,6 +30,7 @@ def feedback(**changes: Any) -> Feedback:
         {"stars": None},
         {"text": ""},
         {"text": "", "stars": None, "rating": "8"},
+        {"text": "", "stars": None, "category": "Cobrança"},
         {"language": "pt-BR"},
         {"published_at": NOW + timedelta(hours=20)},
         {"published_at": NOW.astimezone()},

@@ -19,6 +19,8 @@ from ouvidor.collectors.sources.app_store import AppStore
 from ouvidor.collectors.sources.file import File
 from ouvidor.storage.vocabulary import Feedback
 
+pytestmark = pytest.mark.slow
+
 Mark = Mapping[str, Any]
 
 

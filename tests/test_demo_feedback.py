@@ -199,7 +199,8 @@ def test_the_configuration_names_every_source_and_no_example_is_a_customers_sent
     folder = tmp_path / 'a "quoted" folder'
     text = configuration("http://127.0.0.1:1", folder)
     table = tomllib.loads(text)
-    assert set(table["sources"]) == set(SOURCES)
+    apis = {"play", "google", "reclame-aqui", "consumidor-gov"}
+    assert set(table["sources"]) == {*SOURCES, *apis}
     assert {source["base_url"] for source in table["sources"].values()} == {"http://127.0.0.1:1"}
     assert table["database"]["url"] == f"sqlite:///{folder}/ouvidor.db"
     points = table["touchpoints"].values()

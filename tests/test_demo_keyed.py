@@ -29,6 +29,8 @@ from ouvidor.demo.google_play import PACKAGE
 from ouvidor.demo.google_play_reports import BUCKET
 from ouvidor.demo.server import Fault, StandIn
 
+pytestmark = pytest.mark.slow
+
 END = datetime(2026, 10, 26, 12, tzinfo=UTC)
 PIECES = read_feedback() + read_feedback(MORE)
 APPLE = f"/v1/apps/{APP}/customerReviews"

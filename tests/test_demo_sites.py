@@ -25,6 +25,8 @@ from ouvidor.demo.feedback import MORE, read_feedback
 from ouvidor.demo.server import Fault, StandIn
 from ouvidor.demo.trustpilot import DOMAIN, TOKEN, UNIT
 
+pytestmark = pytest.mark.slow
+
 END = datetime(2026, 10, 26, 12, tzinfo=UTC)
 NOVEMBER = datetime(2026, 11, 12, 12, tzinfo=UTC)
 PIECES = read_feedback(MORE)

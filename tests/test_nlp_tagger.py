@@ -120,7 +120,7 @@ def test_each_clause_has_its_own_mood_and_span(
         ("The staff in the shop were lovely", "en", "positive", Topic.STAFF_SERVICE),
         ("sem internet desde ontem", "pt", "negative", Topic.SERVICE_OUTAGE),
         ("Recomendo muito, chegou antes do prazo", "pt", "positive", Topic.DELIVERY),
-        ("Pedí el reembolso hace un mes y nada", "es", "negative", Topic.RETURNS_REFUND),
+        ("No me devuelven mi dinero", "es", "negative", Topic.RETURNS_REFUND),
     ],
 )
 def test_plain_opinions(

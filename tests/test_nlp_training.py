@@ -14,8 +14,8 @@ from tokenizers import Tokenizer
 from ouvidor.nlp.encoder import prepare
 from ouvidor.nlp.features import Encoder
 from ouvidor.nlp.heads import Head, Heads, HeadsError, Similarity, sigmoid, softmax
-from ouvidor.nlp.training import apart, data, examples, phrases, tune
-from ouvidor.nlp.training.calibrate import calibrated, cutoffs
+from ouvidor.nlp.training import apart, data, examples, network, phrases, tune
+from ouvidor.nlp.training.calibrate import calibrated, cutoffs, doubt, warmths
 from ouvidor.nlp.training.export import SOURCES, Trained, export
 from ouvidor.nlp.training.nearness import learn
 from ouvidor.storage.vocabulary import Sentiment, Topic
@@ -50,26 +50,109 @@ def test_a_cutoff_lies_where_it_serves_best() -> None:
     assert all(abs(each - 0.6) < 0.03 for each in found.values())
 
 
+def handful(folder: Path) -> tuple[list[phrases.Phrase], list[network.Encoded]]:
+    tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
+    tokenizer.encode_special_tokens = True
+    chosen = [phrase for phrase in phrases.phrases("pt") if len(phrase.text) < 60][:300:25]
+    known = [examples.of_phrase(phrase) for phrase in chosen]
+    return chosen, list(network.encoded(tokenizer, known))
+
+
+def test_doubt_begins_where_the_rest_is_right_often_enough() -> None:
+    sure = np.linspace(0.4, 1, 1000, dtype=np.float32)
+    rng = np.random.default_rng(2)
+    right = rng.random(1000) < sure
+    probabilities = np.stack([sure, 1 - sure], axis=1)
+    targets = np.stack([right, ~right], axis=1).astype(np.float32)
+    cut = doubt(probabilities, targets, 0.9)
+    kept = sure >= cut
+    assert 0.7 < cut < 0.95
+    assert right[kept].mean() == pytest.approx(0.9, abs=0.01)
+    assert doubt(probabilities, targets, 0.2) == 0.5
+    assert doubt(probabilities, 1 - targets, 0.99) >= 0.99
+
+
+def test_a_group_of_languages_has_its_own_warmth() -> None:
+    rng = np.random.default_rng(3)
+    truth = rng.integers(0, 3, 900)
+    scores = rng.normal(0, 1, (900, 3)).astype(np.float32)
+    scores[np.arange(900), truth] += 1
+    groups = ["romance"] * 400 + ["germanic"] * 400 + ["other"] * 100
+    scores[400:800] *= 3
+    found = warmths(scores, np.eye(3, dtype=np.float32)[truth], groups)
+    assert set(found) == {"romance", "germanic"}
+    assert found["germanic"] > 2 * found["romance"]
+
+
 @pytest.mark.slow
 def test_the_network_learns_a_handful_by_heart_and_its_adapter_says_the_same() -> None:
     """Tuned, taken out, merged into a fresh encoder: the same scores."""
     torch.manual_seed(3)
     folder = prepare()
-    tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
-    tokenizer.encode_special_tokens = True
-    chosen = [phrase for phrase in phrases.phrases("pt") if len(phrase.text) < 60][:300:25]
-    rows = list(tune.encoded(tokenizer, [examples.of_phrase(phrase) for phrase in chosen]))
-    network = tune.Network(folder)
-    losses = tune.learn(network, [rows] * 30)
+    chosen, rows = handful(folder)
+    net = network.Network(folder)
+    losses = tune.learn(net, [rows] * 30).losses
     assert losses[-1] < losses[0] / 2
 
-    learnt = network.learnt()
-    encoder = Encoder(layers=(tune.LAYERS,), adapter=learnt.adapter)
+    learnt = net.learnt()
+    encoder = Encoder(layers=(network.LAYERS,), adapter=learnt.adapter)
     readings = encoder.read([phrase.text for phrase in chosen])
     features = np.stack([reading.whole for reading in readings])
     head = Head(slice(0, 384), (learnt.heads["sentiment"],), 1.0)
     moods = [list(Sentiment)[k] for k in head.scores(features).argmax(1)]
     assert moods == [phrase.sentiment for phrase in chosen]
+
+
+@pytest.mark.slow
+def test_a_training_that_was_stopped_goes_on_where_it_was(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Killed after its first saved state and called again: the losses of an undisturbed one."""
+    folder = prepare()
+    _, rows = handful(folder)
+    monkeypatch.setattr(tune, "_SAVE_EVERY", 2)
+
+    def learnt(batches: list[list[network.Encoded]], state: Path) -> list[float]:
+        torch.manual_seed(3)
+        return tune.learn(network.Network(folder), batches, [rows], state=state).losses
+
+    class KilledError(Exception):
+        pass
+
+    class Dying(list):
+        def __getitem__(self, step: int) -> list[network.Encoded]:
+            if step == 3:
+                raise KilledError
+            return super().__getitem__(step)
+
+    batches = [rows] * 6
+    undisturbed = learnt(batches, tmp_path / "undisturbed")
+    with pytest.raises(KilledError):
+        learnt(Dying(batches), tmp_path / "killed")
+    assert learnt(batches, tmp_path / "killed") == pytest.approx(undisturbed, rel=1e-4)
+
+
+def test_a_clause_of_a_whole_review_has_every_aspect_that_lies_in_it() -> None:
+    row: phrases.Row = {
+        "text": "Entrega rápida e embalagem boa. Comprei na terça. Mas quebrou.",
+        "lang": "pt",
+        "sentiment": "negative",
+        "stars": 2,
+        "topics": ["delivery", "packaging_condition", "product_quality"],
+        "aspects": [
+            {"topic": "delivery", "sentiment": "positive", "span": [0, 14]},
+            {"topic": "packaging_condition", "sentiment": "positive", "span": [17, 30]},
+            {"topic": "product_quality", "sentiment": "negative", "span": [50, 61]},
+        ],
+    }
+    clauses = examples.of_whole(row).clauses
+    named = [
+        {topic for topic, yes in zip(Topic, clause.topics, strict=True) if yes}
+        for clause in clauses
+        if clause.topics is not None
+    ]
+    assert {Topic.DELIVERY, Topic.PACKAGING_CONDITION} == set().union(*named[:-2])
+    assert named[-2:] == [set(), {Topic.PRODUCT_QUALITY}]
 
 
 def test_each_clause_of_a_composed_text_has_the_labels_of_its_phrase() -> None:
@@ -109,6 +192,8 @@ def trained() -> Trained:
         stars=head(4),
         topics=head(len(Topic)),
         cutoffs=dict.fromkeys(Topic, 0.4),
+        warmths={"romance": 1.1},
+        uncertain=0.6,
         similarity=Similarity(COLUMNS, np.zeros(SIZE, np.float32), projection, 9.0, -4.0),
         adapter={"layer.4.output.dense.a": np.ones((2, 3), np.float32)},
     )
@@ -125,7 +210,8 @@ def test_saved_heads_say_the_same_after_loading(tmp_path: Path) -> None:
     assert np.allclose(before.similarity.project(features), after.similarity.project(features))
     assert after.layers == (9, 11)
     assert after.cutoffs[Topic.DELIVERY] == 0.4
-    assert after.version.startswith("e5s-2.")
+    assert (after.uncertain, after.warmths) == (0.6, {"romance": 1.1})
+    assert after.version.startswith("e5s-3.")
     assert list(after.adapter) == ["layer.4.output.dense.a"]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from zoneinfo import ZoneInfo
@@ -57,6 +58,27 @@ def test_the_same_page_twice_changes_nothing(db: Database, door: Door, now: date
     assert second == Saved(new=0, changed=0, unchanged=3, settled=0)
     assert count(db, t.feedback) == 3
     assert count(db, t.revision) == 0
+
+
+def test_a_text_that_is_withheld_stays_as_it_was(db: Database, door: Door, now: datetime) -> None:
+    run = begin(db, now)
+    save_page(db, run, [review(1), review(2, "")], None, door=door, now=now)
+
+    withheld = [review(number, "", text_withheld=True) for number in (1, 2, 3)]
+    again = save_page(db, run, withheld, None, door=door, now=now)
+    told = replace(withheld[0], stars=1)
+    changed = save_page(db, run, [told], None, door=door, now=now)
+    emptied = save_page(db, run, [replace(told, text_withheld=False)], None, door=door, now=now)
+
+    assert again == Saved(new=1, changed=0, unchanged=2, settled=0)
+    assert (changed.changed, emptied.changed) == (1, 1)
+    states = select(t.revision.c.text, t.revision.c.stars).order_by(t.revision.c.id)
+    with db.read() as connection:
+        before = [tuple(row) for row in connection.execute(states)]
+        texts = connection.execute(select(t.feedback.c.text)).scalars().all()
+    # Stars change under a text that stays; where nothing is withheld, emptying it is an edit.
+    assert before == [("Chegou rápido", 5), ("Chegou rápido", 1)]
+    assert texts == ["", "", ""]
 
 
 @pytest.mark.parametrize(

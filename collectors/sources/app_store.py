@@ -16,12 +16,12 @@ from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any, Literal
 
-from babel import Locale
-from pydantic import AfterValidator, Field, StringConstraints
+from pydantic import AfterValidator, Field
 
 from ...storage.vocabulary import Feedback, Outcome
 from ..apple_feed import read_feed
 from ..collector import Answer, Ask, Collector, Options, Page, Rejected, Trait, Trouble, WebAddress
+from ..countries import Country
 
 MOST_PAGES = 10
 FULL_PAGE = 50
@@ -40,24 +40,20 @@ _KNOWN = {
 }
 
 
-_NO_COUNTRIES = {"EU", "EZ", "UN", "QO", "XA", "XB", "ZZ"}
-_COUNTRIES = {str(code) for code in Locale("en").territories if str(code).isalpha()} - _NO_COUNTRIES
-
-
-def _country(value: str) -> str:
-    if value.upper() not in _COUNTRIES:
+def _app(value: str) -> str:
+    if not re.fullmatch(r"[0-9]{3,20}", value, re.ASCII):
         raise ValueError(
-            f"{value!r} is no country; write its two letters (ISO 3166-1 alpha-2), like 'br'"
+            f"{value!r} is no app; write the digits after 'id' in the app's address in the store"
         )
-    return value.lower()
+    return value
 
 
 class AppStoreSettings(Options):
     """One app in one country's store."""
 
     base_url: WebAddress = "https://itunes.apple.com"
-    app: Annotated[str, StringConstraints(pattern=r"^[0-9]{3,20}$")]
-    country: Annotated[str, AfterValidator(_country)]
+    app: Annotated[str, AfterValidator(_app)]
+    country: Country
     format: Literal["json", "xml"] = "json"
     max_pages: int = Field(default=MOST_PAGES, ge=1, le=MOST_PAGES)
 

@@ -11,10 +11,8 @@ import difflib
 import hashlib
 import json
 import re
-import sqlite3
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, closing
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack
 from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -22,13 +20,15 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
 
 from ...storage.vocabulary import Feedback, Kind, Outcome, Reply
+from ..batches import Tally, batches
 from ..cells import DEFAULT_SCALE, parse_scale, parse_stars, parse_time
-from ..collector import Answer, Ask, Collector, Options, Page, Place, Rejected, Trait, Trouble
+from ..collector import Answer, Ask, Collector, Options, Page, Place, Trait, Trouble
 from ..columns import PERSONAL, fold, well_known
-from ..rows import Layout, Row, Table, broken_off, open_table
+from ..judge import clip
+from ..rows import Layout, Row, Table, open_table
 
-PAGE = 500
-"""Rows in one transaction."""
+_SHOWN = 20
+"""Columns that a sentence names."""
 
 Column = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]
 
@@ -38,7 +38,8 @@ def _scale(value: str) -> str:
     return f"{low:g}-{high:g}"
 
 
-def _encoding(value: str) -> str:
+def check_encoding(value: str) -> str:
+    """The encoding's own name; raises ValueError with the mend."""
     try:
         return codecs.lookup(value).name
     except LookupError as error:
@@ -78,25 +79,12 @@ class FileSettings(Options):
     scale: Annotated[str, AfterValidator(_scale)] = DEFAULT_SCALE
     date_order: Literal["dmy", "mdy"] = "dmy"
     date_format: str = ""
-    encoding: Annotated[str, AfterValidator(_encoding)] | None = None
+    encoding: Annotated[str, AfterValidator(check_encoding)] | None = None
     delimiter: Annotated[str, StringConstraints(min_length=1, max_length=1)] | None = None
     sheet: str | None = None
     identity: list[str] = Field(default=["published_at", "author", "title", "text", "stars"])
     max_minutes: float = Field(default=24 * 60, gt=0, le=24 * 60)
     max_megabytes: float = Field(default=512, gt=0, le=2048)
-
-
-@dataclass(slots=True, kw_only=True)
-class _Batch:
-    """A page in the making."""
-
-    items: list[Feedback] = field(default_factory=list)
-    where: list[str] = field(default_factory=list)
-    cells: list[Mapping[str, str]] = field(default_factory=list)
-    rejected: list[Rejected] = field(default_factory=list)
-
-    def __len__(self) -> int:
-        return len(self.items) + len(self.rejected)
 
 
 class File(Collector[FileSettings]):
@@ -127,7 +115,10 @@ class File(Collector[FileSettings]):
             table = open_table(answer.path, layout, resources)
             mapped, notes = self._mapped(table, answer.path)
             reader = _RowReader(self.settings, self.place, mapped, resources)
-            yield from _pages(table, reader, [*table.notes, *notes], answer.path)
+            notes = [*table.notes, *notes]
+            for batch in batches(iter(table.rows), reader.read, answer.path):
+                rows = {"rows": batch.rows}
+                yield batch.page(checkpoint=rows, notes=notes, empty=not batch.rows)
 
     def _mapped(self, table: Table, path: Path) -> tuple[dict[str, str], list[str]]:
         """Field → column, and what has to be said about it; raises Trouble."""
@@ -142,47 +133,21 @@ class File(Collector[FileSettings]):
                 raise Trouble(Outcome.MISCONFIGURED, self._missing(name, column, table, path))
         if not {"text", "stars"} & mapped.keys():
             raise Trouble(Outcome.MISCONFIGURED, self._missing("text", "", table, path))
+        if "text" not in mapped:
+            why = self._missing("text", "", table, path).removesuffix(".")
+            notes.insert(0, f"only stars were read, because {why}")
         return mapped, notes
 
     def _missing(self, name: str, column: str, table: Table, path: Path) -> str:
         close = difflib.get_close_matches(column, table.columns, n=1)
-        hint = f"did you mean {close[0]!r}? " if close else ""
+        hint = f"; did you mean {close[0]!r}? It has" if close else "; it has"
         what = f"no column {column!r}" if column else "no column known to hold the text"
+        more = f" and {len(table.columns) - _SHOWN} more" if len(table.columns) > _SHOWN else ""
         return (
-            f"{path.name} has {what}; {hint}It has: {', '.join(table.columns)}. Set "
-            f'`{name} = "…"` under [sources.{self.place.name}.columns].'
+            f"{path.name} has {what}{hint}: {', '.join(map(clip, table.columns[:_SHOWN]))}{more}. "
+            f'Set `{name} = "…"` under [sources.{self.place.name}.columns], or import it with '
+            f"`--map {name}=…`."
         )
-
-
-def _pages(table: Table, reader: _RowReader, notes: Sequence[str], path: Path) -> Iterator[Page]:
-    """Full pages as they come; the last one, whatever is on it, ends the file."""
-    batch, seen, rows = _Batch(), 0, iter(table.rows)
-    while True:
-        try:
-            row = next(rows, None)
-        except (EOFError, OSError) as error:
-            raise broken_off(path) from error
-        if row is None:
-            break
-        reader.take(row, batch)
-        if len(batch) == PAGE:
-            seen += PAGE
-            yield _page(batch, notes, seen)
-            batch = _Batch()
-    if batch or not seen:
-        yield _page(batch, notes, seen + len(batch), empty=not seen and not batch)
-
-
-def _page(batch: _Batch, notes: Sequence[str], seen: int, *, empty: bool = False) -> Page:
-    return Page(
-        items=batch.items,
-        where=batch.where,
-        cells=batch.cells,
-        rejected=batch.rejected,
-        checkpoint={"rows": seen},
-        notes=notes,
-        empty=empty,
-    )
 
 
 class _RowReader:
@@ -195,21 +160,11 @@ class _RowReader:
         self._zone = place.zone
         self._mapped = mapped
         self._identity = [mapped.get(name, name) for name in settings.identity]
-        self._ids = _Tally(resources)
+        self._ids = Tally(resources)
 
-    def take(self, row: Row, batch: _Batch) -> None:
-        """Put one row on the page: as Feedback, or set aside with the reason."""
-        try:
-            if row.flaw:
-                raise ValueError(row.flaw)  # noqa: TRY301 - a bad row is a bad row, whoever says so
-            item = self._feedback(row.cells)
-        except ValueError as error:
-            where = f"row {row.number}"
-            batch.rejected.append(Rejected(where=where, reason=str(error), cells=row.cells))
-            return
-        batch.items.append(item)
-        batch.where.append(f"row {row.number}")
-        batch.cells.append(row.cells)
+    def read(self, row: Row) -> Feedback:
+        """One row as Feedback; raises ValueError with the reason when it is none."""
+        return self._feedback(row.cells)
 
     def _cell(self, cells: Mapping[str, str], name: str) -> str:
         return cells.get(self._mapped.get(name, ""), "").strip()
@@ -247,7 +202,7 @@ class _RowReader:
                 form=self._settings.date_format,
             )
         except ValueError as error:
-            raise ValueError(f"{name}: {error}; set `date_format` or `date_order`") from error
+            raise ValueError(f"{name}: {error}") from error
 
     def _id(self, cells: Mapping[str, str]) -> str:
         """The row's own id; without one, a digest, and a number for each further equal row."""
@@ -259,7 +214,8 @@ class _RowReader:
                 raise ValueError("its id stands in an earlier row")
             return own
         fields = [cells.get(column, "").strip() for column in self._identity]
-        digest = hashlib.sha256(json.dumps(fields, ensure_ascii=False).encode()).hexdigest()
+        told = json.dumps(fields, ensure_ascii=False).encode("utf-8", "surrogatepass")
+        digest = hashlib.sha256(told).hexdigest()
         again = self._ids.count(digest)
         return digest if again == 1 else f"{digest}-{again}"
 
@@ -289,20 +245,3 @@ def language(cell: str) -> str | None:
     first, *rest = cell.replace("_", "-").split("-")
     tag = "-".join([first.lower(), *rest])
     return tag if _LANGUAGE.fullmatch(tag) else None
-
-
-class _Tally:
-    """How often each key was seen; on disk, so that ten million rows need no memory."""
-
-    def __init__(self, resources: ExitStack) -> None:
-        self._seen = resources.enter_context(closing(sqlite3.connect("")))
-        self._seen.execute("PRAGMA journal_mode = OFF")
-        self._seen.execute("CREATE TABLE seen (key TEXT PRIMARY KEY, n INTEGER) WITHOUT ROWID")
-
-    def count(self, key: str) -> int:
-        """One more of this key; how many there are now."""
-        row = self._seen.execute(
-            "INSERT INTO seen VALUES (?, 1) ON CONFLICT (key) DO UPDATE SET n = n + 1 RETURNING n",
-            (key,),
-        ).fetchone()
-        return int(row[0])

@@ -9,7 +9,7 @@ import numpy as np
 from scipy.optimize import minimize_scalar  # type: ignore[import-untyped]  # ships no types
 
 from ...storage.vocabulary import Topic
-from ..heads import Head, sigmoid, softmax
+from ..heads import Head, expected_stars, sigmoid, softmax
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 _GRID = np.linspace(0.15, 0.85, 29)
 _TINY = 1e-7
+_FEW = 200
+_TEMPERATURES = np.round(np.arange(2.0, 0.29, -0.05), 2)
 
 
 def calibrated(head: Head, features: Floats, targets: Floats, *, exclusive: bool) -> Head:
@@ -27,7 +29,10 @@ def calibrated(head: Head, features: Floats, targets: Floats, *, exclusive: bool
     else a yes or no in each column (sigmoid).
     """
     raw = Head(head.columns, head.layers, 1.0).scores(features)
+    return Head(head.columns, head.layers, _temperature(raw, targets, exclusive=exclusive))
 
+
+def _temperature(raw: Floats, targets: Floats, *, exclusive: bool) -> float:
     def loss(log_temperature: float) -> float:
         scores = raw / np.exp(log_temperature)
         if exclusive:
@@ -37,7 +42,52 @@ def calibrated(head: Head, features: Floats, targets: Floats, *, exclusive: bool
         return float(-(targets * yes + (1 - targets) * no).mean())
 
     found = minimize_scalar(loss, bounds=(-2, 2), method="bounded")
-    return Head(head.columns, head.layers, float(np.exp(found.x)))
+    return float(np.exp(found.x))
+
+
+def nearest(head: Head, features: Floats, stars: Floats) -> Head:
+    """The ordinal head with the temperature whose expected stars, rounded, err least.
+
+    The likeliest temperature would draw every text to the middle, and nobody reads the
+    distribution, only its mean.
+    """
+    raw = Head(head.columns, head.layers, 1.0).scores(features)
+
+    def error(temperature: float) -> float:
+        return float(np.abs(np.round(expected_stars(raw / temperature)) - stars).mean())
+
+    best = min(_TEMPERATURES, key=error)
+    return Head(head.columns, head.layers, float(best))
+
+
+def warmths(scores: Floats, targets: Floats, groups: Sequence[str]) -> dict[str, float]:
+    """What the scores of a group of languages are divided by, on top of the head's temperature.
+
+    A group of fewer than ``_FEW`` rows shares the head's.
+    """
+    found = {}
+    for group in sorted(set(groups)):
+        rows = np.array([each == group for each in groups])
+        if rows.sum() >= _FEW:
+            found[group] = round(_temperature(scores[rows], targets[rows], exclusive=True), 3)
+    return found
+
+
+def doubt(probabilities: Floats, targets: Floats, precision: float) -> float:
+    """The least probability from which on the likeliest class is right in ``precision`` of rows.
+
+    Each row that is at least so sure counts; 1 / classes where all of them together are right
+    that often, the highest there is where none are.
+    """
+    sure = probabilities.max(1)
+    order = np.argsort(-sure)
+    right = (probabilities.argmax(1) == targets.argmax(1))[order]
+    kept = np.flatnonzero(np.cumsum(right) / np.arange(1, len(right) + 1) >= precision)
+    if not len(kept):
+        return float(sure.max())
+    if kept[-1] == len(right) - 1:
+        return 1.0 / len(probabilities[0])
+    return round(float(sure[order[kept[-1]]]), 3)
 
 
 def cutoffs(probabilities: Floats, targets: Floats) -> dict[Topic, float]:

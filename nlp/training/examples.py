@@ -20,9 +20,10 @@ SHARES = {"pt": 0.36, "es": 0.18, "en": 0.18, "fr": 0.1, "de": 0.09, "it": 0.09}
 """How much of the composed text each language gets."""
 
 UNKNOWN = -1
+_KEPT = 7
 _LEAST_OVERLAP = 0.5
-_SHORT = 170
-"""Characters; longer open rows cost most of the time and teach little more."""
+_SHORT, _STARRED = 170, 420
+"""Characters of open rows without and with stars; longer ones cost time and teach little more."""
 
 _SENTIMENTS = list(Sentiment)
 _TOPICS = list(Topic)
@@ -87,6 +88,28 @@ def _labelled(row: phrases.Row) -> Iterator[Clause]:
             yield Clause((start, end), mood(said["sentiment"]), about(said["topic"]))
 
 
+def of_whole(row: phrases.Row) -> Example:
+    """A review that names every aspect: a clause holds all that lie in it, or none at all."""
+    found = tuple(_complete(row))
+    return Example(row["text"], mood(row["sentiment"]), 1.0, row["stars"] or 0, found)
+
+
+def _complete(row: phrases.Row) -> Iterator[Clause]:
+    for start, end in clauses(row["text"]):
+        inside = [
+            (min(end, said["span"][1]) - max(start, said["span"][0]), said)
+            for said in row["aspects"]
+        ]
+        named = [
+            (shared, said)
+            for shared, said in inside
+            if shared >= _LEAST_OVERLAP * min(end - start, said["span"][1] - said["span"][0])
+        ]
+        topics = sum((about(said["topic"]) for _, said in named), about(None)).clip(0, 1)
+        moods = {said["sentiment"] for _, said in named}
+        yield Clause((start, end), mood(moods.pop()) if len(moods) == 1 else UNKNOWN, topics)
+
+
 def of_open(row: data.Row) -> Example:
     """A row of an open set; the only clause of a text shares its sentiment."""
     text = clean(row.text).text
@@ -96,8 +119,15 @@ def of_open(row: data.Row) -> Example:
     return Example(text, index, row.weight, row.stars or 0, found)
 
 
+def reviews(language: str) -> tuple[list[phrases.Row], list[phrases.Row]]:
+    """Our whole reviews: those that teach, and every ``_KEPT``-th, which only calibrates."""
+    rows = phrases.wholes(language)
+    kept = rows[::_KEPT]
+    return [row for index, row in enumerate(rows) if index % _KEPT], kept
+
+
 def own(seed: int, composed: int) -> list[Example]:
-    """Our text for one epoch: composed anew, then every phrase, then the hard cases twice."""
+    """Our text for one epoch: composed anew, every phrase, the hard cases and reviews twice."""
     rng = random.Random(seed)  # noqa: S311 - a repeatable draw, no secret
     rows = [
         row
@@ -108,12 +138,22 @@ def own(seed: int, composed: int) -> list[Example]:
     for language in SHARES:
         examples += [of_phrase(phrase) for phrase in phrases.phrases(language)]
         examples += [of_composed(row) for row in phrases.others(language)] * 2
+    for language in phrases.WHOLE_LANGUAGES:
+        rows, _ = reviews(language)
+        examples += [of_whole(row) for row in rows]
+        examples += [of_whole(phrases.careless(rng, row)) for row in rows]
     return examples
 
 
-def opened(corpus: Path, rng: random.Random) -> tuple[Sequence[data.Row], ...]:
-    """Short open rows, shuffled: with stars, without, and of languages we do not write in."""
-    rows = [row for row in data.opinions(corpus) if len(row.text) <= _SHORT]
+def opened(
+    corpus: Path, rng: random.Random, *, part: str = "train", share: int = 1
+) -> tuple[Sequence[data.Row], ...]:
+    """Open rows, shuffled: with stars, without, and of languages we do not write in."""
+    rows = [
+        row
+        for row in data.opinions(corpus, part=part, share=share)
+        if len(row.text) <= (_STARRED if row.stars else _SHORT)
+    ]
     rng.shuffle(rows)
     known = [row for row in rows if row.language in SHARES]
     return (

@@ -1,8 +1,9 @@
 """Our own corpus of customer phrases, and reviews composed from them with known spans.
 
 ``corpus/LANGUAGE.jsonl`` holds phrases that each say one thing of one topic; ``other_*.jsonl``
-whole texts that are hard to read (irony, negation, "but"); ``gold_*.jsonl`` whole reviews that
-are never trained on. Pure but for reading these files.
+whole texts that are hard to read (irony, negation, "but"); ``whole_*.jsonl`` reviews as shops
+and stores get them; ``gold_*.jsonl`` reviews that are never trained on. Pure but for reading
+these files.
 """
 
 from __future__ import annotations
@@ -11,8 +12,9 @@ import json
 import unicodedata
 from dataclasses import dataclass
 from functools import cache
+from itertools import accumulate, pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, TypedDict
+from typing import TYPE_CHECKING, Any, NamedTuple, TypedDict, cast
 
 from ...storage.vocabulary import Sentiment, Topic
 
@@ -22,7 +24,7 @@ if TYPE_CHECKING:
 
 FOLDER = Path(__file__).parent / "corpus"
 LANGUAGES = ("de", "en", "es", "fr", "it", "pt")
-GOLD_LANGUAGES = ("en", "es", "pt")
+GOLD_LANGUAGES = WHOLE_LANGUAGES = ("en", "es", "pt")
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,6 +154,11 @@ def others(lang: str) -> list[Row]:
     return [_whole(raw, lang) for raw in _read(lang, LANGUAGES, f"other_{lang}.jsonl")]
 
 
+def wholes(lang: str) -> list[Row]:
+    """The reviews of one of ``WHOLE_LANGUAGES``, with stars and every aspect that they name."""
+    return [_whole(raw, lang) for raw in _read(lang, WHOLE_LANGUAGES, f"whole_{lang}.jsonl")]
+
+
 def gold(lang: str) -> list[Row]:
     """The test reviews of one of ``GOLD_LANGUAGES``. Never train on them."""
     return [_whole(raw, lang) for raw in _read(lang, GOLD_LANGUAGES, f"gold_{lang}.jsonl")]
@@ -197,7 +204,7 @@ def _review(rng: random.Random, lang: str, noise: float) -> Row:
     chosen = _choose(rng, _drawers(lang))
     pieces = _assemble(rng, _SPEECH[lang], chosen, lowers=lang != "de")
     if rng.random() < noise:
-        pieces = _careless(rng, _SPEECH[lang], pieces)
+        pieces = _careless(rng, _SPEECH[lang], pieces, _manner(rng))
     text = ""
     aspects: list[Said] = []
     for part, phrase in pieces:
@@ -280,9 +287,29 @@ def _lowered(text: str) -> str:
     return text if keeps else text[0].lower() + text[1:]
 
 
-def _careless(rng: random.Random, speech: _Speech, pieces: Sequence[_Piece]) -> list[_Piece]:
+def careless(rng: random.Random, row: Row, manner: str | None = None) -> Row:
+    """A whole review by a writer who cares little; its spans move with the words.
+
+    ``manner`` is small, bare, typos, chat or loud; without it one is drawn.
+    """
+    cuts = sorted({0, len(row["text"]), *(at for said in row["aspects"] for at in said["span"])})
+    pieces = [_Piece(row["text"][start:end]) for start, end in pairwise(cuts)]
+    written = _careless(rng, _SPEECH[row["lang"]], pieces, manner or _manner(rng))
+    lengths = accumulate((len(piece.text) for piece in written), initial=0)
+    moved = dict(zip(cuts, lengths, strict=True))
+    aspects = [{**said, "span": [moved[at] for at in said["span"]]} for said in row["aspects"]]
+    text = "".join(piece.text for piece in written)
+    return {**row, "text": text, "aspects": cast("list[Said]", aspects)}
+
+
+def _manner(rng: random.Random) -> str:
+    return rng.choices(("small", "bare", "typos", "chat", "loud"), (30, 30, 25, 10, 5))[0]
+
+
+def _careless(
+    rng: random.Random, speech: _Speech, pieces: Sequence[_Piece], manner: str
+) -> list[_Piece]:
     """The same pieces by a writer who cares little, all in one manner."""
-    manner = rng.choices(("small", "bare", "typos", "chat", "loud"), (30, 30, 25, 10, 5))[0]
 
     def written(text: str) -> str:
         match manner:

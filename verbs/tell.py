@@ -1,0 +1,179 @@
+"""The verbs that tell people: watch, digest and deliver.
+
+Each is one step that may be run twice. With ``--json`` each says what it did in one document.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import click
+
+from .. import console
+from ..config import LOCALES, Config, check_address
+from ..house import House, clock, day_option, known, opened, ordered, week_name, week_option
+from ..scheduler import CHAT
+from ..storage import workers
+from .files import spike_row
+from .read import span_of
+
+DONE, PROBLEM = 0, 1
+
+
+@click.command("watch")
+@click.option("--backtest", is_flag=True, help="Only say what would have fired over the past.")
+@day_option("--since", "With --backtest: from this day …")
+@day_option("--until", "… to this day.")
+@opened
+@clock
+@console.as_json
+def watch_verb(
+    house: House, *, backtest: bool, since: date | None, until: date | None, as_json: bool
+) -> None:
+    """Open, update and resolve alerts; or say what would have fired."""
+    from ..reports import watch as watching
+
+    if backtest:
+        ordered(since, until)
+        found = watching.backtest(house.db, house.config, since=since, until=until)
+        if seen := watching.outlook(house.db, house.config, until=until):
+            console.say(
+                f"{seen.series} series share the budget; by chance about "
+                f"{seen.false_alarms_a_month:.2f} false alarms a month."
+            )
+        _tell_spikes([spike_row(spike) for spike in found], as_json=as_json)
+        return
+    if since or until:
+        raise click.UsageError("--since and --until belong to --backtest.")
+    done = watching.watch(house.db, house.config, now=house.now())
+    if as_json:
+        console.emit(done)
+    else:
+        console.out(str(done))
+
+
+def _tell_spikes(rows: Sequence[Mapping[str, Any]], *, as_json: bool) -> None:
+    if as_json:
+        console.emit_each(rows)
+        return
+    if not rows:
+        console.say("Nothing would have fired.")
+        return
+    heads = (
+        "detected_on",
+        "series",
+        "severity",
+        "from",
+        "to",
+        "observed",
+        "expected",
+        "share",
+        "expected_share",
+    )
+    console.table(
+        heads,
+        [[row[head] for head in heads] for row in rows],
+        right="observed expected share expected_share",
+    )
+
+
+@click.command("digest")
+@week_option
+@click.option(
+    "--preview",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Write it to this HTML file and send nothing.",
+)
+@click.option("--to", metavar="ADDRESS", help="Only to this address.")
+@click.option("--reader", default="", help="Only for this subscriber, or chat/NAME.")
+@click.option("--locale", type=click.Choice(LOCALES), help="In this language.")
+@opened
+@clock
+@console.as_json
+def digest_verb(
+    house: House,
+    *,
+    week: date | None,
+    preview: Path | None,
+    to: str | None,
+    reader: str,
+    locale: str | None,
+    as_json: bool,
+) -> None:
+    """Build the digest of a week; one message per subscriber goes to the outbox."""
+    from ..reports import digest as telling
+    from ..reports import letter
+
+    name = week_name(span_of(house, week, None, None)[0])
+    if preview is not None:
+        built = telling.build(
+            house.db,
+            house.config,
+            now=house.now(),
+            week=name,
+            subscriber=_subscriber(house.config, to) or reader,
+            locale=locale,
+        )
+        with console.writing(preview) as file:
+            file.write(letter.preview(built))
+        document = {**telling.summary(built), "preview": str(preview)}
+        console.tell(document, built.headline, as_json=as_json)
+        console.say(f"The digest of {name} lies in {preview}.")
+        return
+    if to:
+        _address(to)
+    config = _only(house.config, reader) if reader else house.config
+    posted = telling.digest(house.db, config, now=house.now(), week=name, to=to, locale=locale)
+    rows = [dict(console.plain(each)) for each in posted]
+    if as_json:
+        console.emit({"week": name, "posted": rows})
+    elif not rows:
+        console.say("Nobody subscribes to the digest; add a [subscribers.NAME] table, or use --to.")
+    else:
+        heads = ("subscriber", "channel", "recipient", "week", "skipped")
+        console.table(heads, [[row[head] for head in heads] for row in rows])
+
+
+def _only(config: Config, reader: str) -> Config:
+    """The configuration with one reader of the digest: NAME, or chat/NAME."""
+    chat = reader.removeprefix(CHAT)
+    if chat != reader:
+        known(chat, config.chat, "chat")
+        return config.model_copy(update={"subscribers": {}, "chat": {chat: config.chat[chat]}})
+    known(reader, config.subscribers, "subscriber")
+    one = {reader: config.subscribers[reader]}
+    return config.model_copy(update={"subscribers": one, "chat": {}})
+
+
+def _subscriber(config: Config, address: str | None) -> str:
+    """The subscriber with an address; a stranger sees the whole journey."""
+    if address is None:
+        return ""
+    _address(address)
+    return next((name for name, each in config.subscribers.items() if each.address == address), "")
+
+
+def _address(value: str) -> None:
+    try:
+        check_address(value)
+    except ValueError as error:
+        raise click.BadParameter(f"{error}.") from error
+
+
+@click.command("deliver")
+@opened
+@clock
+@console.as_json
+def deliver_verb(house: House, *, as_json: bool) -> int:
+    """Send what waits in the outbox."""
+    from ..reports.deliver import deliver
+
+    done = deliver(house.db, house.config, now=house.now(), worker=workers.me())
+    sentence = f"{done.sent} sent, {done.failed} failed, {done.waiting} still waiting."
+    console.tell(console.plain(done), sentence, as_json=as_json)
+    for trouble in done.problems:
+        console.problem(trouble)
+    return PROBLEM if done.problems else DONE
