@@ -31,7 +31,7 @@ from zoneinfo import ZoneInfo
 from .children import Children, Closing, Ended
 from .config import Config, Schedule
 from .house import untagged
-from .storage import due, retention, workers
+from .storage import due, retention, runs, workers
 from .storage.database import Database
 
 PARALLEL = 2
@@ -262,10 +262,20 @@ class Timetable:
         if tagged and tagged.report.get("tagged"):
             due.hasten(self.db, "watch", self.now())
         found = [tagged, self._do(watch)]
-        found += [self._do(duty) for duty in self.digests()]
+        if self._has_read():
+            found += [self._do(duty) for duty in self.digests()]
         found.append(self._do(deliver))
         self._tidy()
         return [each for each in found if each]
+
+    def _has_read(self) -> bool:
+        """Whether every source was read once: a house on its first day has no week to tell.
+
+        Both ticks start together, and a digest of nothing would be told instead of the first one.
+        """
+        names = [name for name, source in self.config.sources.items() if source.enabled]
+        known = runs.statuses(self.db, names, counted=False)
+        return {each.name for each in known if each.outcome} >= set(names)
 
     def _tidy(self) -> None:
         """Once a day: what was promised not to be kept goes."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import tempfile
 import uuid
 from collections.abc import Callable, Iterator
@@ -17,6 +18,9 @@ from ouvidor.storage.database import Database, open_database
 from ouvidor.storage.feedback import Door
 
 pytest.register_assert_rewrite("contract.suite")
+
+# A shell that starts the tests in the background has them ignore Ctrl-C, and what they start too.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 NOW = datetime(2026, 10, 5, 15, tzinfo=UTC)
 """A Monday noon in São Paulo."""

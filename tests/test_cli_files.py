@@ -148,7 +148,7 @@ def test_spikes_in_a_pipe() -> None:
 @pytest.mark.slow
 def test_texts_are_classified_in_a_pipe_in_their_order() -> None:
     texts = [
-        {"id": "b", "text": "A entrega atrasou três semanas, péssimo."},
+        {"id": "b", "text": "Atendimento horrível, não resolveram nada."},
         {"id": "a", "text": "Great quality, love it!", "stars": 5, "lang": "en"},
         {"id": 7, "text": "", "stars": 1},
     ]

@@ -10,6 +10,7 @@ from statistics import mean
 import pytest
 from stdnum.br import cpf
 
+from ouvidor import config
 from ouvidor.demo.configuration import configuration
 from ouvidor.demo.feedback import (
     FIRST_DAY,
@@ -201,6 +202,8 @@ def test_the_configuration_names_every_source_and_no_example_is_a_customers_sent
     table = tomllib.loads(text)
     apis = {"play", "google", "reclame-aqui", "consumidor-gov"}
     assert set(table["sources"]) == {*SOURCES, *apis}
+    few = configuration("http://127.0.0.1:1", folder, apis=False)
+    assert set(config.parse(few).sources) == {*SOURCES}  # and nothing in it names the others
     assert {source["base_url"] for source in table["sources"].values()} == {"http://127.0.0.1:1"}
     assert table["database"]["url"] == f"sqlite:///{folder}/ouvidor.db"
     points = table["touchpoints"].values()

@@ -26,7 +26,7 @@ def tracked() -> list[Path]:
 def texts() -> list[tuple[Path, str]]:
     binary = {".png", ".mo", ".safetensors", ".xlsx", ".gz"}
     chosen = [path for path in tracked() if path.suffix not in binary and path.is_file()]
-    return [(path, path.read_text(encoding="utf-8")) for path in chosen]
+    return [(path, path.read_text(encoding="utf-8", errors="replace")) for path in chosen]
 
 
 def test_every_package_of_the_tree_is_packaged() -> None:

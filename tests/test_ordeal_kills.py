@@ -196,7 +196,7 @@ def world(
     controller = Controller(postman, hostname="127.0.0.1", port=port)
     controller.start()
     with StandIn(BEFORE) as brand:
-        settings = configuration(brand.url, folder) + MAIL.format(port=port)
+        settings = configuration(brand.url, folder, apis=False) + MAIL.format(port=port)
         (folder / "ouvidor.toml").write_text(settings, encoding="utf-8")
         environment = os.environ | {"OUVIDOR_DATABASE_URL": url}
         built = World(folder, brand, postman, url, environment)

@@ -243,6 +243,10 @@ def test_a_duty_cut_short_by_our_end_stays_due(house: Database, now: datetime) -
 
 @pytest.mark.slow
 def test_watch_and_digest_follow(house: Database, now: datetime) -> None:
+    for name in ("a", "b"):
+        main(["collect", name, "--now", now.isoformat()])
+    with house.write() as connection:
+        connection.execute(t.feedback.update().values(pending=False))
     told: list[Did] = []
     table = timetable(house, now, told)
     table.announce()
@@ -254,6 +258,14 @@ def test_watch_and_digest_follow(house: Database, now: datetime) -> None:
     assert after["annotate"] > now  # nothing waited, so no model was loaded
     assert after["digest:ana"] == datetime(2026, 10, 11, 23, tzinfo=UTC)
     assert after["digest:chat/cx"] == datetime(2026, 10, 12, 11, tzinfo=UTC)
+
+
+@pytest.mark.slow
+def test_a_house_that_has_read_nothing_yet_tells_no_week(house: Database, now: datetime) -> None:
+    table = timetable(house, now, [])
+    table.announce()
+    assert [done.duty for done in table.work()] == ["watch"]
+    assert names(house)["digest:ana"] <= now  # it stays due
 
 
 @pytest.mark.slow

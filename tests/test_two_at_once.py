@@ -35,7 +35,7 @@ from ouvidor.storage.database import HEAD, Database, open_database, schema_versi
 from ouvidor.storage.feedback import Door, mark_dirty, save_page
 from ouvidor.storage.vocabulary import Annotation, Aspect, Basis, Distribution, Feedback
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.ordeal, pytest.mark.timeout(600)]
 
 CHILD = Path(__file__).parent / "meeting_child.py"
 MONDAY = datetime.fromisoformat("2026-10-19T09:00:00-03:00")
@@ -217,7 +217,7 @@ def test_two_runs_at_the_same_moment_leave_what_one_would(house: House) -> None:
     pieces = [piece for piece in read_feedback(("app-br",)) if piece.at > MONDAY - WEEKS]
     with StandIn(MONDAY, feedback=pieces) as brand:
         for each in (other, house):
-            settings = configuration(brand.url, each.folder)
+            settings = configuration(brand.url, each.folder, apis=False)
             for name in quiet:
                 table = f"[sources.{name}]\n"
                 settings = settings.replace(table, f"{table}enabled = false\n")
