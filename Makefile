@@ -53,6 +53,7 @@ ordeal: install ## kill rounds, random histories, soak
 
 bench: install ## speed and memory, as ratios measured in one run
 	for each in benchmarks/*.py; do echo "== $$each"; $(BIN)/python $$each || exit 1; done
+	test -z "$$OUVIDOR_CORPUS" || $(BIN)/python benchmarks/spikes/run.py
 
 train: install ## the shipped weights anew, from CORPUS/data/open and our own text
 	$(BIN)/python -m ouvidor.nlp.training.train --corpus $(CORPUS) --state .training

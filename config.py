@@ -10,10 +10,10 @@ import os
 import re
 import tomllib
 from collections.abc import Iterable, Mapping
-from datetime import timedelta
+from datetime import datetime, time, timedelta
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, NamedTuple
 from zoneinfo import ZoneInfo
 
 from pydantic import (
@@ -29,7 +29,7 @@ from pydantic import (
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError
 
-from .storage.vocabulary import Stage, Topic
+from .storage.vocabulary import Severity, Stage, Topic
 
 DEFAULT_FILE = Path("ouvidor.toml")
 LOCALES = ("pt-BR", "es", "en")
@@ -117,6 +117,44 @@ def _secret(value: object) -> Secret:
 SecretValue = Annotated[Secret, BeforeValidator(_secret)]
 """A secret in the configuration: ``{ env = "NAME" }``, read from ``$NAME`` or ``$NAME_FILE``."""
 
+
+class Hours(NamedTuple):
+    """A span of the day's clock; it may go over midnight."""
+
+    start: time
+    end: time
+
+    def over_at(self, now: datetime, zone: ZoneInfo) -> datetime:
+        """``now`` outside the span, else the moment at which it ends."""
+        local = now.astimezone(zone)
+        clock = local.time()
+        night = self.start > self.end
+        inside = (
+            clock >= self.start or clock < self.end if night else self.start <= clock < self.end
+        )
+        if not inside:
+            return now
+        day = local.date() + timedelta(days=night and clock >= self.start)
+        return datetime.combine(day, self.end, tzinfo=zone).astimezone(now.tzinfo)
+
+
+def _hours(value: object) -> Hours:
+    if isinstance(value, Hours):
+        return value
+    found = re.fullmatch(r"(\d\d:\d\d)\s*-\s*(\d\d:\d\d)", str(value).strip(), re.ASCII)
+    try:
+        hours = Hours(*map(time.fromisoformat, found.groups())) if found else None
+    except ValueError:
+        hours = None
+    if hours is None or hours.start == hours.end:
+        message = f"{value!r} are no hours; write them like '22:00-07:00'"
+        raise ValueError(message)
+    return hours
+
+
+QuietHours = Annotated[Hours, BeforeValidator(_hours)]
+"""Hours of the day in the configuration: ``"22:00-07:00"``."""
+
 Name = Annotated[str, AfterValidator(check_name)]
 Zone = Annotated[str, AfterValidator(_zone)]
 Address = Annotated[str, AfterValidator(check_address)]
@@ -150,11 +188,16 @@ class DatabaseSettings(Table):
 
 
 class Source(Table):
-    """A configured place feedback comes from; its collector validates the options."""
+    """A configured place feedback comes from; its collector validates the options.
+
+    ``categories`` says which topic the source's own categories are about; it is asked where a
+    feedback has no text.
+    """
 
     kind: Line
     enabled: bool = True
     base_url: str | None = None
+    categories: dict[str, Topic] = Field(default_factory=dict)
     options: Mapping[str, Any] = Field(default_factory=dict)
 
     @model_validator(mode="before")
@@ -162,7 +205,8 @@ class Source(Table):
     def _gather(cls, table: object) -> object:
         if not isinstance(table, dict) or "options" in table:
             return table
-        own = {key: table[key] for key in ("kind", "enabled", "base_url") if key in table}
+        names = ("kind", "enabled", "base_url", "categories")
+        own = {key: table[key] for key in names if key in table}
         return {**own, "options": {k: v for k, v in table.items() if k not in own}}
 
 
@@ -175,7 +219,10 @@ class Trait(Table):
 
 
 class Touchpoint(Table):
-    """A point of contact in the journey, mapped from topics, sources and examples."""
+    """A point of contact in the journey, mapped from topics, sources and examples.
+
+    ``learnt`` says that the adapted tagger knows it from labels alone.
+    """
 
     name: Line
     stage: Stage
@@ -183,27 +230,46 @@ class Touchpoint(Table):
     topics: list[Topic] = Field(default_factory=list)
     sources: list[Name] = Field(default_factory=list)
     examples: list[Line] = Field(default_factory=list)
+    learnt: bool = False
     posture: list[Trait] = Field(default_factory=list)
     target: float = Field(default=4.0, ge=1, le=5)
     owner: Address | None = None
 
     @model_validator(mode="after")
     def _mapped(self) -> Touchpoint:
-        if not (self.topics or self.sources or self.examples):
-            message = "nothing leads to this touchpoint; give it topics, sources or examples"
+        if not (self.topics or self.sources or self.examples or self.learnt):
+            message = (
+                "nothing leads to this touchpoint; give it topics, sources or examples, or "
+                "learnt = true where `ouvidor adapt` taught it"
+            )
             raise ValueError(message)
         return self
 
 
+Weekday = Literal["monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday"]
+
+
 class Subscriber(Table):
-    """Somebody who gets the digest or the alerts by mail."""
+    """Somebody who gets the digest or the alerts by mail.
+
+    ``touchpoints`` and ``sources`` are what the reader wants to hear of (none: everything),
+    ``digest_day`` and ``digest_hour`` when (none: as ``[schedule]`` says), ``when_nothing`` whether
+    a week without news is told or passed over. Alerts below ``severity`` are not told; those
+    below critical wait for the end of the ``quiet_hours``, which are in the reader's time zone.
+    """
 
     address: Address
     locale: Locale | None = None
     time_zone: Zone | None = None
     touchpoints: list[Name] = Field(default_factory=list)
+    sources: list[Name] = Field(default_factory=list)
     digest: bool = True
+    digest_day: Weekday | None = None
+    digest_hour: int | None = Field(default=None, ge=0, le=23)
+    when_nothing: Literal["skip", "tell"] = "skip"
     alerts: bool = True
+    severity: Severity = Severity.NOTICE
+    quiet_hours: QuietHours | None = None
 
 
 class TlsMode(StrEnum):
@@ -224,12 +290,26 @@ class Mail(Table):
     password: SecretValue | None = None
     sender: Address
     unsubscribe: Address | None = None
+    unsubscribe_page: str | None = None
+    unsubscribe_key: SecretValue | None = None
     timeout: float = Field(default=30, gt=0, le=300)
 
     @model_validator(mode="after")
     def _login(self) -> Mail:
         if (self.user is None) != (self.password is None):
             message = "user and password go together; set both or neither"
+            raise ValueError(message)
+        return self
+
+    @model_validator(mode="after")
+    def _one_click(self) -> Mail:
+        """RFC 8058: an https page that knows from its address alone who ends what."""
+        page = self.unsubscribe_page
+        if page is not None and not re.fullmatch(r"https://[!-;=?-~]*\{token\}[!-;=?-~]*", page):
+            message = "unsubscribe_page has to begin with https:// and to hold {token}, in ASCII"
+            raise ValueError(message)
+        if (page is None) != (self.unsubscribe_key is None):
+            message = "unsubscribe_page and unsubscribe_key go together; set both or neither"
             raise ValueError(message)
         return self
 
@@ -240,11 +320,19 @@ class Chat(Table):
     url: SecretValue
     locale: Locale | None = None
     touchpoints: list[Name] = Field(default_factory=list)
+    sources: list[Name] = Field(default_factory=list)
     alerts: bool = True
+    severity: Severity = Severity.NOTICE
+    quiet_hours: QuietHours | None = None
     digest: bool = False
 
 
-Weekday = Literal["monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday"]
+class Operator(Table):
+    """Who keeps this installation running, and hears of sources that are silent or unread."""
+
+    address: Address | None = None
+    locale: Locale | None = None
+    chat: list[Name] = Field(default_factory=list)
 
 
 class Schedule(Table):
@@ -269,6 +357,12 @@ class Watch(Table):
     shadow_days: int = Field(default=28, ge=0, le=365)
 
 
+class TaggerSettings(Table):
+    """Where the weights lie that ``ouvidor adapt`` made from the brand's own feedback."""
+
+    folder: Path = Path("ouvidor.model")
+
+
 class Privacy(Table):
     """The key that turns people into pseudonyms, and how long payloads are kept."""
 
@@ -284,10 +378,12 @@ class Config(Table):
     sources: dict[Name, Source] = Field(default_factory=dict)
     touchpoints: dict[Name, Touchpoint] = Field(default_factory=dict)
     subscribers: dict[Name, Subscriber] = Field(default_factory=dict)
+    operator: Operator | None = None
     mail: Mail | None = None
     chat: dict[Name, Chat] = Field(default_factory=dict)
     schedule: Schedule = Schedule()
     watch: Watch = Watch()
+    tagger: TaggerSettings = TaggerSettings()
     privacy: Privacy = Privacy()
     folder: Path = Field(default=Path(), exclude=True)
 
@@ -305,8 +401,12 @@ class Config(Table):
             yield f"touchpoints.{key}.sources", touchpoint.sources, self.sources
         for key, subscriber in self.subscribers.items():
             yield f"subscribers.{key}.touchpoints", subscriber.touchpoints, self.touchpoints
+            yield f"subscribers.{key}.sources", subscriber.sources, self.sources
+        if self.operator:
+            yield "operator.chat", self.operator.chat, self.chat
         for key, chat in self.chat.items():
             yield f"chat.{key}.touchpoints", chat.touchpoints, self.touchpoints
+            yield f"chat.{key}.sources", chat.sources, self.sources
 
     def path(self, relative: Path | str) -> Path:
         """A path of the file, seen from the file's own folder."""
@@ -366,7 +466,7 @@ def explain(error: ValidationError, model: type[BaseModel], prefix: str = "") ->
         return f"{name}: the key {last!r} {rest}"
     if kind == "missing":
         return f"{name}: this key is missing; add it"
-    if kind == "enum" and "Topic" not in name and path and "topics" in path:
+    if kind == "enum" and "Topic" not in name and {"topics", "categories"} & set(path):
         return f"{name}: {first['input']!r} is no topic; known topics: {', '.join(Topic)}"
     if kind in {"value_error", "assertion_error"}:
         text = str(first["msg"]).partition(", ")[2]
@@ -393,9 +493,14 @@ def parse(text: str, *, folder: Path = Path(), name: str = "ouvidor.toml") -> Co
         raise ConfigError(f"{name}: {explain(error, Config)}") from error
 
 
+def config_file(path: Path | None = None) -> Path:
+    """Where the configuration is: ``path``, ``$OUVIDOR_CONFIG`` or ``./ouvidor.toml``."""
+    return path or Path(os.environ.get("OUVIDOR_CONFIG") or DEFAULT_FILE)
+
+
 def load(path: Path | None = None) -> Config:
     """The configuration in ``path``, ``$OUVIDOR_CONFIG`` or ``./ouvidor.toml``."""
-    path = path or Path(os.environ.get("OUVIDOR_CONFIG") or DEFAULT_FILE)
+    path = config_file(path)
     try:
         text = path.read_text(encoding="utf-8")
     except FileNotFoundError as error:

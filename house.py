@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from .config import Config, ConfigError, load, read_secret, unknown
+from .config import Config, ConfigError, config_file, load, read_secret, unknown
 from .storage import annotations as tags
 from .storage.database import Database, open_database
 from .storage.feedback import Door
@@ -26,6 +26,7 @@ from .storage.feedback import Door
 if TYPE_CHECKING:
     from .nlp.tagger import Tagger
     from .nlp.touchpoints import Named
+    from .storage.vocabulary import Topic
 
 KEY_LENGTH = 32
 """Characters a key has at least."""
@@ -72,7 +73,25 @@ class House:
         """The tagger of this journey; takes seconds to load."""
         from .nlp.tagger import Tagger
 
-        return Tagger(touchpoints=journey(self.config))
+        return Tagger(
+            touchpoints=journey(self.config),
+            categories=categories(self.config),
+            model=model(self.config),
+        )
+
+    @property
+    def configured(self) -> bool:
+        """Whether there is a configuration to speak of."""
+        return config_file(self.file).exists()
+
+    @cached_property
+    def any_tagger(self) -> Tagger:
+        """The tagger of this journey; without a configuration the shipped one."""
+        if self.configured:
+            return self.tagger
+        from .nlp.tagger import Tagger
+
+        return Tagger()
 
     def close(self) -> None:
         """Give the database back if it was opened."""
@@ -90,17 +109,48 @@ def journey(config: Config) -> list[Named]:
     ]
 
 
+def categories(config: Config) -> dict[str, dict[str, Topic]]:
+    """What each source's own categories mean: as its kind knows, or as the configuration says."""
+    from .collectors.collector import kinds
+
+    found = {
+        name: {**getattr(kinds().get(source.kind), "categories", {}), **source.categories}
+        for name, source in config.sources.items()
+    }
+    return {name: known for name, known in found.items() if known}
+
+
+def adapted(config: Config) -> Path:
+    """Where the weights lie, or would lie, that were adapted to this brand."""
+    return config.path(config.tagger.folder)
+
+
+def model(config: Config) -> Path:
+    """The folder of the weights in force: the adapted ones where there are any."""
+    from .nlp.heads import MODEL_FOLDER
+
+    own = adapted(config)
+    return own if own.exists() else MODEL_FOLDER
+
+
 def untagged(db: Database, config: Config) -> int:
     """How much waits for the tagger, counting what an earlier tagger or journey said.
 
     The tagger is not loaded for that: its version is known without its weight.
     """
-    from .nlp.heads import MODEL_FOLDER, Heads
+    from .nlp.categories import categories_version
+    from .nlp.heads import Heads
     from .nlp.touchpoints import journey_version
 
-    version = f"{Heads.load(MODEL_FOLDER).version}+{journey_version(journey(config))}"
+    chosen = categories_version(categories(config))
+    version = f"{Heads.load(model(config)).version}+{journey_version(journey(config))}{chosen}"
     tags.mark_stale(db, version)
     return tags.pending(db)
+
+
+def last_sunday(house: House) -> date:
+    """The end of the last week that is over, in the brand's zone."""
+    return last_week(house.today) + timedelta(days=6)
 
 
 def installation_key(config: Config) -> bytes:

@@ -29,9 +29,9 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from .children import Children, Closing, Ended
-from .config import Config, Schedule
+from .config import Config, Schedule, Subscriber
 from .house import untagged
-from .storage import due, retention, runs, workers
+from .storage import due, retention, runs, studies, workers
 from .storage.database import Database
 
 PARALLEL = 2
@@ -50,12 +50,19 @@ ANNOTATE_EVERY, WATCH_EVERY, DELIVER_EVERY = (
 CHAT = "chat/"
 """What the name of a chat begins with where subscribers are named, too."""
 
+HINT = "hint:"
+HINT_EVERY, HINT_LIMIT = timedelta(minutes=5), timedelta(minutes=2)
+"""How often a source's queue is asked whether there is anything new, and for how long."""
+
 TIDY = "tidy"
 RUN = "run"
 """The name under which one `ouvidor run` keeps out another."""
 
 MAKE_UP = timedelta(days=1)
 """A new subscriber gets last week's digest if its hour was less than this ago."""
+
+_EARLIER = timedelta(hours=27)
+"""By how much two zones differ at most, and an hour that a clock skips."""
 
 LEASE_MARGIN = timedelta(minutes=5)
 LONG = timedelta(hours=12)
@@ -78,6 +85,34 @@ def digest_slot(schedule: Schedule, zone: ZoneInfo, after: datetime) -> datetime
         return slot
     following = day + timedelta(weeks=1)
     return datetime.combine(following, time(schedule.digest_hour), tzinfo=zone).astimezone(UTC)
+
+
+@dataclass(frozen=True, slots=True)
+class Reader:
+    """When a reader wants the digest, in the reader's own zone; the week told is the brand's."""
+
+    schedule: Schedule
+    zone: ZoneInfo
+    brand: ZoneInfo
+
+    def slot(self, after: datetime) -> datetime:
+        """The first moment after ``after`` when this reader is told, in UTC.
+
+        Where Monday comes earlier than to the brand, the brand's week is not over at the reader's
+        hour: the digest waits for its end instead of telling a week that is long past.
+        """
+        moment = after - _EARLIER
+        while True:
+            moment = digest_slot(self.schedule, self.zone, moment)
+            if (due_at := self._over(moment)) > after:
+                return due_at
+
+    def _over(self, slot: datetime) -> datetime:
+        brand = slot.astimezone(self.brand)
+        if brand.isocalendar()[:2] >= slot.astimezone(self.zone).isocalendar()[:2]:
+            return slot
+        monday = brand.date() + timedelta(days=7 - brand.weekday())
+        return datetime.combine(monday, time(), tzinfo=self.brand).astimezone(UTC)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -173,11 +208,11 @@ class Timetable:
     def announce(self) -> None:
         """Make every duty of the configuration known; those known already keep their dates."""
         now = self.now()
-        for name in [*(duty.name for duty in [*self.collecting(), *self.working()]), TIDY]:
+        duties = [*self.collecting(), *self.hinting(), *self.working()]
+        for name in [*(duty.name for duty in duties), TIDY]:
             due.first_due(self.db, name, now)
-        for name, zone in self._readers().items():
-            slot = digest_slot(self.config.schedule, zone, now - MAKE_UP)
-            due.first_due(self.db, f"digest:{name}", slot)
+        for name, reader in self._readers().items():
+            due.first_due(self.db, f"digest:{name}", reader.slot(now - MAKE_UP))
 
     def collecting(self) -> list[Duty]:
         """One duty per enabled source."""
@@ -194,6 +229,19 @@ class Timetable:
             if source.enabled
         ]
 
+    def hinting(self) -> list[Duty]:
+        """One duty per enabled source that is told of what is new."""
+        return [
+            Duty(
+                name=f"{HINT}{name}",
+                arguments=self._verb("hints", name, "--json"),
+                limit=HINT_LIMIT,
+                again=_every(HINT_EVERY),
+            )
+            for name, source in self.config.sources.items()
+            if source.enabled and source.options.get("subscription")
+        ]
+
     def working(self) -> list[Duty]:
         """Tagging and watching."""
         annotate = Duty(
@@ -201,7 +249,7 @@ class Timetable:
             arguments=self._verb("annotate", "--json"),
             limit=LONG,
             again=_every(ANNOTATE_EVERY),
-            wanted=lambda: untagged(self.db, self.config) > 0,
+            wanted=self._to_read,
         )
         watch = Duty(
             name="watch",
@@ -218,6 +266,13 @@ class Timetable:
         )
         return [annotate, watch, deliver]
 
+    def _to_read(self) -> bool:
+        """Whether a text waits for the tagger, or the week that is over for its study."""
+        if untagged(self.db, self.config) > 0:
+            return True
+        today = self.now().astimezone(self.config.brand.zone).date()
+        return studies.wanted(self.db, today - timedelta(days=today.weekday() + 1))
+
     def digests(self) -> list[Duty]:
         """One duty per reader of the digest, at the reader's own hour."""
         return [
@@ -225,26 +280,34 @@ class Timetable:
                 name=f"digest:{name}",
                 arguments=self._verb("digest", "--reader", name, "--json"),
                 limit=LONG,
-                again=_weekly(self.config.schedule, zone),
+                again=_weekly(reader),
             )
-            for name, zone in self._readers().items()
+            for name, reader in self._readers().items()
         ]
 
-    def _readers(self) -> dict[str, ZoneInfo]:
-        brand = self.config.brand.zone
+    def _readers(self) -> dict[str, Reader]:
+        brand, schedule = self.config.brand.zone, self.config.schedule
         people = {
-            name: ZoneInfo(reader.time_zone) if reader.time_zone else brand
+            name: Reader(
+                _own(schedule, reader),
+                ZoneInfo(reader.time_zone) if reader.time_zone else brand,
+                brand,
+            )
             for name, reader in self.config.subscribers.items()
             if reader.digest
         }
-        chats = {CHAT + name: brand for name, chat in self.config.chat.items() if chat.digest}
-        return people | chats
+        chats = [CHAT + name for name, chat in self.config.chat.items() if chat.digest]
+        return people | dict.fromkeys(chats, Reader(schedule, brand, brand))
 
     def _verb(self, verb: str, *arguments: str) -> list[str]:
         return [*self._common, verb, *arguments, *self._replay]
 
     def collect(self) -> list[Did]:
         """Run every collector that is due, a few at a time."""
+        for duty in self.hinting():
+            told = self._do(duty)
+            if told and told.report.get("hints"):
+                due.hasten(self.db, f"collect:{duty.name.removeprefix(HINT)}", self.now())
         with ThreadPoolExecutor(PARALLEL) as pool:
             try:
                 found = [each for each in pool.map(self._do, self.collecting()) if each]
@@ -341,14 +404,26 @@ def _every(period: timedelta) -> Callable[[datetime, bool], datetime]:
     return lambda now, well: now + (period if well else max(period, RETRY))
 
 
-def _weekly(schedule: Schedule, zone: ZoneInfo) -> Callable[[datetime, bool], datetime]:
-    return lambda now, well: digest_slot(schedule, zone, now) if well else now + RETRY
+def _own(schedule: Schedule, reader: Subscriber) -> Schedule:
+    """The schedule with the reader's own day and hour, where there are any."""
+    own = {"digest_day": reader.digest_day, "digest_hour": reader.digest_hour}
+    return schedule.model_copy(update={k: v for k, v in own.items() if v is not None})
 
 
-def serve(timetable: Timetable, *, complain: Callable[[Exception], None]) -> int:
+def _weekly(reader: Reader) -> Callable[[datetime, bool], datetime]:
+    return lambda now, well: reader.slot(now) if well else now + RETRY
+
+
+def serve(
+    timetable: Timetable,
+    *,
+    complain: Callable[[Exception], None],
+    beat: Callable[[], None] = lambda: None,
+) -> int:
     """Keep doing what is due until SIGINT or SIGTERM; returns the signal's number.
 
-    ``complain`` hears of what went wrong in a tick; the next tick tries again.
+    ``complain`` hears of what went wrong in a tick; the next tick tries again. ``beat`` is called
+    at every tick of the clock, however long the work of the last one takes.
     """
     from apscheduler.schedulers.background import (  # type: ignore[import-untyped] # it has none
         BackgroundScheduler,
@@ -379,7 +454,7 @@ def serve(timetable: Timetable, *, complain: Callable[[Exception], None]) -> int
         # A late tick is run, not dropped; ticks that were missed are run once.
         job_defaults={"misfire_grace_time": None, "coalesce": True, "max_instances": 1},
     )
-    for tick in (timetable.collect, timetable.work):
+    for tick in (beat, timetable.collect, timetable.work):
         clock.add_job(
             guarded(tick),
             "interval",

@@ -19,6 +19,10 @@ PAGE = 500
 """Rows in one transaction."""
 
 
+class Repeated(ValueError):  # noqa: N818 - no error: there is nothing to mend
+    """A row that stands in the file once more, letter by letter."""
+
+
 @dataclass(slots=True, kw_only=True)
 class Batch:
     """A page in the making; ``rows`` is how many rows were read up to its end."""
@@ -27,6 +31,7 @@ class Batch:
     where: list[str] = field(default_factory=list)
     cells: list[Mapping[str, str]] = field(default_factory=list)
     rejected: list[Rejected] = field(default_factory=list)
+    repeated: int = 0
     rows: int = 0
 
     def __len__(self) -> int:
@@ -42,6 +47,9 @@ class Batch:
             if row.flaw:
                 raise ValueError(row.flaw)  # noqa: TRY301 - a bad row is a bad row, whoever says so
             item = read(row)
+        except Repeated:
+            self.repeated += 1
+            return
         except ValueError as error:
             self.rejected.append(Rejected(where=where, reason=str(error), cells=row.cells))
             return
@@ -53,7 +61,12 @@ class Batch:
     def page(self, **more: Any) -> Page:
         """The page, with what else it has to say."""
         return Page(
-            items=self.items, where=self.where, cells=self.cells, rejected=self.rejected, **more
+            items=self.items,
+            where=self.where,
+            cells=self.cells,
+            rejected=self.rejected,
+            repeated=self.repeated,
+            **more,
         )
 
 
@@ -68,7 +81,7 @@ def batches(
     while True:
         try:
             row = next(rows, None)
-        except (EOFError, OSError, zlib.error, BadZipFile) as error:
+        except (EOFError, OSError, RuntimeError, zlib.error, BadZipFile) as error:
             raise broken_off(path) from error
         if row is None:
             break

@@ -16,6 +16,7 @@ from enum import StrEnum
 from functools import cache
 from importlib import import_module
 from pathlib import Path
+from types import MappingProxyType
 from typing import Annotated, Any, ClassVar, Generic, TypeVar
 from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo
@@ -23,7 +24,7 @@ from zoneinfo import ZoneInfo
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 from ..config import ConfigError, Source, explain
-from ..storage.vocabulary import Feedback, Outcome
+from ..storage.vocabulary import Feedback, Outcome, Topic
 from . import sources
 
 
@@ -112,19 +113,20 @@ class Page:
     """One page of a source, stored in one transaction with its ``checkpoint``.
 
     ``where`` names the place of each item (a row) and ``cells`` what stood there, for the operator
-    who gets it back when it is not fit to be stored. ``unknown`` counts fields the
-    parser does not know. ``next`` is None where nothing more is to be asked for; an answer may hold
-    many pages, and the last one's counts. ``beyond`` is what to ask for next where known ground
-    was joined: the source's next part. ``empty`` is the proof that the source says
-    itself that there is nothing, ``unchanged`` that it says nothing has changed since the mark;
-    ``capped`` says that it shows no more than this. ``covered`` is the span that a whole file
-    knows completely, where that is not the one from its oldest to its newest feedback.
+    who gets it back when it is not fit to be stored. ``unknown`` counts fields the parser does not
+    know, ``repeated`` rows that stand in a file once more. ``next`` is None where nothing more is
+    to be asked for; an answer may hold many pages, and the last one's counts. ``beyond`` is what to
+    ask for next where known ground was joined: the source's next part. ``empty`` is the proof that
+    the source says itself that there is nothing, ``unchanged`` that it says nothing has changed
+    since the mark; ``capped`` says that it shows no more than this. ``covered`` is the span that a
+    whole file knows completely, where that is not the one from its oldest to its newest feedback.
     """
 
     items: Sequence[Feedback] = ()
     where: Sequence[str] = ()
     cells: Sequence[Mapping[str, str]] = ()
     rejected: Sequence[Rejected] = ()
+    repeated: int = 0
     unknown: Mapping[str, int] = field(default_factory=dict)
     checkpoint: Mapping[str, object] = field(default_factory=dict)
     next: Ask | None = None
@@ -213,6 +215,11 @@ class Collector(ABC, Generic[S]):
     """Whether robots.txt is obeyed: on public pages; an official API has terms of its own."""
     window: ClassVar[Window | None] = None
     """How far back the source shows anything, where it shows only what is new."""
+    categories: ClassVar[Mapping[str, Topic]] = MappingProxyType({})
+    """Which topic the source's own categories are about; the configuration may say otherwise."""
+    part_of: ClassVar[str] = ""
+    """The attribute that names a part of the source (a country, a place) that may fall silent by
+    itself."""
     access: Access | None = None
     """How the source lets us in, set by the constructor of a kind that needs it."""
     started: datetime | None = None
@@ -239,6 +246,10 @@ class Collector(ABC, Generic[S]):
         Without it the status alone decides (`judge.check`).
         """
         return None
+
+    def parts(self) -> Sequence[str]:
+        """The parts (see `part_of`) that the configuration names: one that never speaks is told."""
+        return ()
 
     def probe(self) -> Ask:
         """The cheapest request that proves the options and the credentials; for `check`."""

@@ -10,8 +10,7 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
-from email.utils import parsedate_to_datetime
+from datetime import datetime, timedelta
 from http import HTTPStatus
 from typing import Annotated, Any
 
@@ -22,7 +21,7 @@ from pydantic import AfterValidator
 
 from ..config import Secret, SecretValue
 from ..storage.vocabulary import Outcome
-from .access import Token, signed
+from .access import Token, clock_off, signed
 from .collector import Access, Answer, Trouble
 from .judge import clip
 
@@ -36,7 +35,6 @@ _HOW = (
     "name the file as it was downloaded"
 )
 _CLOCK = re.compile(r"\b(?:iat|exp)\b|timeframe|not valid yet", re.IGNORECASE)
-_SKEW = timedelta(minutes=5)
 
 
 def check_key(value: Secret) -> Secret:
@@ -128,8 +126,8 @@ def _account_refused(
     error, told = data.get("error"), clip(data.get("error_description") or "")
     if error == "invalid_grant" and _CLOCK.search(told):
         return _blocked(
-            f"Google refused the signed request because of its time{_off(answer, asked)}; set this "
-            "machine's clock (NTP) and run it again"
+            f"Google refused the signed request because of its time{clock_off(answer, asked)}; set "
+            "this machine's clock (NTP) and run it again"
         )
     if error == "invalid_grant" and "signature" in told.casefold():
         return _blocked(
@@ -148,19 +146,6 @@ def _account_refused(
             "API in its Cloud project and give the account its rights"
         )
     return None
-
-
-def _off(answer: Answer, asked: datetime | None) -> str:
-    """How far our clock is off, by the answer's own date."""
-    try:
-        theirs = parsedate_to_datetime(answer.headers.get("date", ""))
-    except ValueError:
-        return ""
-    if asked is None or abs(asked - theirs.replace(tzinfo=theirs.tzinfo or UTC)) < _SKEW:
-        return ""
-    seconds = (asked - theirs.replace(tzinfo=theirs.tzinfo or UTC)).total_seconds()
-    where = "ahead of" if seconds > 0 else "behind"
-    return f": this machine's clock is {abs(seconds) / 60:.0f} minutes {where} Google's"
 
 
 def refresh_token(

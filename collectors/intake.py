@@ -45,6 +45,18 @@ class Taken:
         return saved.settled > 0 and saved.settled == saved.unchanged + saved.changed + saved.new
 
 
+FIELDS = (
+    *("title", "text", "language", "stars", "rating", "category", "published_at", "edited_at"),
+    *("author", "url", "reply"),
+)
+
+
+def filled(item: Feedback) -> Iterator[str]:
+    """The names of an item's fields that hold something, attributes with a dot before them."""
+    yield from (name for name in FIELDS if getattr(item, name))
+    yield from (f".{name}" for name, value in item.attributes.items() if value)
+
+
 def flaw(item: Feedback, now: datetime) -> str | None:
     """Why an item is not fit to be stored, or None."""
     return next(_flaws(item, now), None)

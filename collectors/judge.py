@@ -28,6 +28,8 @@ _HTML = re.compile(rb"\s*(?:<!--.*?-->\s*)*<(?:!doctype\s+html|html)\b", re.IGNO
 _HEAD = 65_536
 _ERRORS = ("error", "errors", "errorMessage", "error_message", "fault", "failureType")
 _CLIP = 120
+MOST_FIELDS, MOST_PARTS = 40, 300
+"""Fields and parts that a run keeps counts of."""
 
 
 def clip(text: object) -> str:
@@ -158,6 +160,7 @@ class Reading:
     changed: int = 0
     unchanged: int = 0
     rejected: int = 0
+    repeated: int = 0
     cleaned: int = 0
     requests: int = 0
     oldest: datetime | None = None
@@ -175,6 +178,10 @@ class Reading:
     examples: list[str] = field(default_factory=list)
     unknown: Counter[str] = field(default_factory=Counter)
     notes: list[str] = field(default_factory=list)
+    fields: Counter[str] = field(default_factory=Counter)
+    """How many items had a field; '' counts all of them."""
+    brought: Counter[str] = field(default_factory=Counter)
+    """New items by the part of the source that they are from."""
     trouble: Trouble | None = None
 
     @property
@@ -250,6 +257,7 @@ def _doubt(reading: Reading) -> Trouble | None:
 def counts(reading: Reading) -> str:
     """What was read, in a few words."""
     text = f"{reading.new} new, {reading.changed} changed, {reading.unchanged} unchanged"
+    text += f", {reading.repeated} repeated" if reading.repeated else ""
     return f"{text}, {reading.rejected} set aside" if reading.rejected else text
 
 
@@ -330,6 +338,9 @@ def _details(reading: Reading) -> dict[str, object]:
         "examples": reading.examples,
         "unknown_fields": dict(reading.unknown.most_common(20)),
         "control_characters": reading.cleaned,
+        "repeated": reading.repeated,
         "notes": reading.notes,
+        "fields": dict(reading.fields.most_common(MOST_FIELDS)),
+        "brought": dict(reading.brought.most_common(MOST_PARTS)),
     }
     return {name: value for name, value in found.items() if value}

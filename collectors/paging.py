@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
+from datetime import UTC, datetime
 from typing import Any
 
 from ..storage.vocabulary import Outcome
@@ -31,3 +32,15 @@ def onward(step: Mapping[str, Any], token: str, ids: Collection[str]) -> dict[st
         "tokens": (*step["tokens"], token),
         "ids": step["ids"] | frozenset(ids),
     }
+
+
+def newest(moments: Iterable[datetime | None]) -> str | None:
+    """The latest of some moments, as a step keeps it; None where there is none."""
+    times = [moment for moment in moments if moment]
+    return max(times).astimezone(UTC).isoformat() if times else None
+
+
+def reached(moments: Iterable[datetime | None], back_to: str | None) -> bool:
+    """Whether a page goes back beyond a moment that a step kept."""
+    times = [moment for moment in moments if moment]
+    return bool(back_to and times and min(times) < datetime.fromisoformat(back_to))

@@ -14,7 +14,7 @@ import warnings
 import zlib
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, closing, suppress
+from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import date, datetime
 from itertools import dropwhile
@@ -330,16 +330,10 @@ def _workbook(path: Path, layout: Layout, resources: ExitStack) -> Table:
 
     stream = _stream(path, resources)
     _not_a_bomb(stream, path)
-    try:
-        with warnings.catch_warnings():
-            # What openpyxl leaves out (styles, drop-downs) is nothing that is read here.
-            warnings.simplefilter("ignore")
-            book = openpyxl.load_workbook(stream, read_only=True, data_only=True)
-    except (BadZipFile, KeyError, ValueError, OSError) as error:
-        raise _wrong(
-            f"{path.name} is a ZIP archive or a damaged workbook; unpack it, or save it as .xlsx "
-            "again"
-        ) from error
+    with _unharmed(path, BadZipFile, KeyError, ValueError, OSError), warnings.catch_warnings():
+        # What openpyxl leaves out (styles, drop-downs) is nothing that is read here.
+        warnings.simplefilter("ignore")
+        book = openpyxl.load_workbook(stream, read_only=True, data_only=True)
     resources.enter_context(closing(book))
     if layout.sheet is not None and layout.sheet not in book.sheetnames:
         raise _wrong(
@@ -349,8 +343,23 @@ def _workbook(path: Path, layout: Layout, resources: ExitStack) -> Table:
     sheet.reset_dimensions()  # some exporters write a wrong size, and rows would be cut
     notes = [] if len(book.worksheets) == 1 else [f"read the sheet {sheet.title!r}"]
     rows = enumerate(sheet.iter_rows(values_only=True), start=1)
-    names = _named(_header((cells for _, cells in rows), layout), path)
+    with _unharmed(path):
+        header = _header((cells for _, cells in rows), layout)
+    names = _named(header, path)
     return Table([name for name in names if name], _sheet_rows(rows, names), notes)
+
+
+@contextmanager
+def _unharmed(path: Path, *errors: type[Exception]) -> Iterator[None]:
+    """RuntimeError is how `zipfile` says that a part has a password or a strange compression."""
+    harms: tuple[type[Exception], ...] = (RuntimeError, *errors)
+    try:
+        yield
+    except harms as error:
+        raise _wrong(
+            f"{path.name} is a ZIP archive, or a workbook that is damaged or has a password; "
+            "unpack it, or save it as .xlsx again"
+        ) from error
 
 
 def _not_a_bomb(stream: BinaryIO, path: Path) -> None:

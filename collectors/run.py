@@ -25,7 +25,7 @@ from . import bookmark as bookmarks
 from . import judge, web
 from .aside import Aside
 from .collector import Answer, Ask, Collector, Page, Place, Trait, Trouble, kind_of, settings_for
-from .intake import Taken, take
+from .intake import Taken, filled, take
 from .stop import Stop
 
 logger = logging.getLogger(__name__)
@@ -85,6 +85,7 @@ def run_source(
             reading.trouble = Trouble(Outcome.MISCONFIGURED, str(error))
         else:
             reading.traits = collector.traits
+            reading.brought.update(dict.fromkeys(collector.parts(), 0))
             reading.window = collector.window
             with ExitStack() as resources:
                 _Reader(
@@ -343,9 +344,11 @@ class _Reader:
         reading.changed += saved.changed
         reading.unchanged += saved.unchanged
         reading.rejected += len(taken.rejected)
+        reading.repeated += page.repeated
         reading.cleaned += taken.cleaned
         reading.unknown.update(page.unknown)
         reading.notes += [note for note in page.notes if note not in reading.notes]
+        self._tally(taken)
         reading.saw([item.published_at for item in taken.items if item.published_at])
         reading.span = page.covered or reading.span
         newest_first = Trait.NEWEST_FIRST in self._collector.traits
@@ -354,6 +357,14 @@ class _Reader:
         logger.info("%s: page %d: %s", self._run.source, reading.pages, judge.counts(reading))
         if self._progress is not None:
             self._progress(judge.counts(reading))
+
+    def _tally(self, taken: Taken) -> None:
+        """Count the fields that were found, and what is new by the part that it is from."""
+        part, reading = self._collector.part_of, self._reading
+        for item in taken.items:
+            reading.fields.update(("", *filled(item)))
+            if part and (name := item.attributes.get(part)):
+                reading.brought[name] += privacy.clean(item.external_id) in taken.saved.fresh
 
     def _set_aside(self, taken: Taken) -> None:
         reading = self._reading

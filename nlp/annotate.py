@@ -1,20 +1,35 @@
-"""The door: claim what is untagged, tag it in pages, save it with the tagger's version."""
+"""The door: claim what is untagged, tag it in pages, save it with the tagger's version.
+
+Once a week it also studies the week that is over: emerging themes, and the posture.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from typing import TYPE_CHECKING
 
 from ..storage import annotations as tags
+from ..storage import studies
+from .posture import posture
+from .themes import emerging
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
     from ..storage.database import Database
+    from .posture import Trait
     from .tagger import Tagger
 
 LEASE = timedelta(minutes=10)
 """How long a page may take before another worker may take it over."""
+
+
+MOST_TEXTS = 20_000
+"""Texts of the month, and of the past, that a study reads; of more, every second or third."""
+MOST_REMARKS = 400
+"""Remarks about one touchpoint that its posture is judged by: the latest."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,3 +69,46 @@ def annotate(
         if progress:
             progress(len(claimed))
     return Annotated(tagged=tagged, uncertain=uncertain)
+
+
+def study(
+    db: Database,
+    tagger: Tagger,
+    *,
+    sunday: date,
+    postures: Mapping[str, Sequence[Trait]],
+    now: datetime,
+) -> int:
+    """Study the four weeks up to a Sunday; returns how many themes emerged.
+
+    ``postures`` holds the traits by touchpoint. Done again, it replaces what was found before.
+    """
+    month = sunday - studies.MONTH
+    known = studies.known_before(db, month - studies.MONTH)
+    told = studies.texts(db, after=month, until=sunday, most=MOST_TEXTS)
+    before = studies.texts(db, after=month - studies.PAST, until=month, most=MOST_TEXTS)
+    themes = emerging(
+        [each for each in told if each.source in known],
+        [each for each in before if each.source in known],
+        lambda phrases: tagger.vectors(phrases)[1],
+    )
+    judged = [
+        found
+        for touchpoint, traits in postures.items()
+        if traits
+        for found in posture(touchpoint, traits, _remarks(db, touchpoint, sunday), tagger)
+    ]
+    studies.save(
+        db,
+        sunday - timedelta(days=6),
+        tagger=tagger.version,
+        themes=themes,
+        postures=judged,
+        now=now,
+    )
+    return len(themes)
+
+
+def _remarks(db: Database, touchpoint: str, sunday: date) -> list[studies.Remark]:
+    after = sunday - studies.MONTH
+    return studies.remarks(db, touchpoint, after=after, until=sunday, most=MOST_REMARKS)

@@ -46,6 +46,10 @@ class Reading:
         """The same reading with its spans seen in another text."""
         return Reading(self.whole, self.parts, tuple(where(span) for span in self.spans))
 
+    def beside(self, more: Floats) -> Reading:
+        """The same reading with more features (m,) of the whole."""
+        return Reading(np.concatenate([self.whole, more]), self.parts, self.spans)
+
 
 @dataclass(slots=True)
 class _Draft:

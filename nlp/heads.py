@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..storage.vocabulary import Topic
+from .lexical import Lexical
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -72,6 +73,27 @@ class Similarity:
 
 
 @dataclass(frozen=True, slots=True)
+class Learnt:
+    """Touchpoints of a brand that were learnt from its own feedback.
+
+    ``head`` reads whole texts, and clauses to find where; ``exclusive`` says that each text is
+    about exactly one of ``names``; ``cutoffs`` holds the probability from which on it is.
+    """
+
+    names: tuple[str, ...]
+    head: Head
+    exclusive: bool
+    cutoffs: Mapping[str, float]
+
+    def probabilities(self, features: Floats) -> Floats:
+        """(n, touchpoints) of whole texts, or of clauses, which have fewer features."""
+        (weight, bias), width = self.head.layers[0], features.shape[1]
+        head = Head(slice(0, width), ((weight[:, :width], bias),), self.head.temperature)
+        scores = head.scores(features)
+        return softmax(scores) if self.exclusive else sigmoid(scores)
+
+
+@dataclass(frozen=True, slots=True)
 class Heads:
     """All heads of one training run.
 
@@ -79,7 +101,9 @@ class Heads:
     ``stars`` gives P(more than 1, 2, 3, 4 stars). ``cutoffs`` holds one probability per topic,
     ``warmths`` what the sentiment's scores in a group of languages are divided by, ``uncertain``
     the probability below which nobody should rely on the sentiment. ``adapter`` holds the changes
-    to the encoder that were learnt with the heads (see ``reference.load_model``).
+    to the encoder that were learnt with the heads (see ``reference.load_model``). ``learnt`` is
+    there in weights that were adapted to a brand, ``lexical`` adds features to their whole texts,
+    ``base`` is the version they began with.
     """
 
     version: str
@@ -93,6 +117,9 @@ class Heads:
     warmths: Mapping[str, float]
     uncertain: float
     adapter: Mapping[str, Floats]
+    learnt: Learnt | None = None
+    lexical: Lexical | None = None
+    base: str | None = None
 
     @classmethod
     def load(cls, folder: Path = MODEL_FOLDER) -> Heads:
@@ -121,6 +148,9 @@ class Heads:
                 for name, array in weights.items()
                 if name.startswith(ADAPTER)
             },
+            learnt=_learnt(description, weights),
+            lexical=_lexical(weights),
+            base=description.get("base"),
             **heads,
         )
 
@@ -129,6 +159,9 @@ def _checked(folder: Path) -> tuple[dict[str, Any], dict[str, Floats]]:
     from safetensors.numpy import load
 
     mend = "reinstall ouvidor, or train anew with `python -m ouvidor.nlp.training.train`"
+    if folder != MODEL_FOLDER:
+        # Adapted weights lie elsewhere.
+        mend = f"go back to the shipped weights with `ouvidor adapt --undo`, or {mend}"
     try:
         description = json.loads((folder / DESCRIPTION).read_bytes())
         data = (folder / WEIGHTS).read_bytes()
@@ -152,6 +185,20 @@ def _head(settings: dict[str, Any], weights: Mapping[str, Floats], name: str) ->
         for index in range(count)
     )
     return Head(slice(*settings["columns"]), layers, settings["temperature"])
+
+
+def _learnt(description: dict[str, Any], weights: Mapping[str, Floats]) -> Learnt | None:
+    settings = description["heads"].get("touchpoints")
+    if settings is None:
+        return None
+    head = _head(settings, weights, "touchpoints")
+    names = tuple(settings["labels"])
+    return Learnt(names, head, settings["exclusive"], settings["cutoffs"])
+
+
+def _lexical(weights: Mapping[str, Floats]) -> Lexical | None:
+    names = [f"lexical.{name}" for name in ("rarity", "weight", "bias")]
+    return Lexical(*(weights[name] for name in names)) if names[0] in weights else None
 
 
 def _gelu(values: Floats) -> Floats:

@@ -18,6 +18,7 @@ from ..storage.vocabulary import (
     Topic,
     joined_text,
 )
+from .categories import categories_version, topic_of
 from .classify import classify
 from .features import BATCH_TOKENS, Encoder
 from .heads import MODEL_FOLDER, Heads, expected_stars, sigmoid, softmax
@@ -43,6 +44,8 @@ _CHUNK = 256
 _UNKNOWN = Distribution(negative=1 / 3, neutral=1 / 3, positive=1 / 3)
 _OPINION = 0.5
 """Probability of praise or blame from which a clause surely holds an opinion."""
+_ALSO = 0.6
+"""How likely a clause must be beside the likeliest one to speak of a learnt touchpoint too."""
 _GOOD_STARS = 4
 _MIDDLE_STARS = 3
 
@@ -111,7 +114,8 @@ class Tagger:
         )
         self._categories = categories or {}
         self._journey = Journey(touchpoints, self._heads.similarity, self._embed)
-        self.version = f"{self._heads.version}+{self._journey.version}"
+        chosen = categories_version(self._categories)
+        self.version = f"{self._heads.version}+{self._journey.version}{chosen}"
 
     def tag(self, items: Sequence[Untagged]) -> list[Annotation]:
         """One Annotation per item, in order."""
@@ -139,6 +143,15 @@ class Tagger:
             )
         return found
 
+    def vectors(self, sentences: Sequence[str]) -> tuple[Floats, Floats]:
+        """(n, features) of sentences, and (n, dimensions) of length 1 without language and mood."""
+        features = self._embed(sentences)
+        return features, self._heads.similarity.project(features)
+
+    def same_subject(self, cosines: Floats) -> Floats:
+        """Probability that sentences with these cosines speak of the same subject."""
+        return self._heads.similarity.probability(cosines)
+
     def _tag(self, items: Sequence[Untagged]) -> Iterator[Annotation]:
         texts = [joined_text(item.title, item.text) for item in items]
         readings = self._read(texts)
@@ -160,13 +173,18 @@ class Tagger:
         """Readings whose spans point into the texts as they were given."""
         cleaned = [clean(text) for text in texts]
         readings = self._encoder.read([each.text for each in cleaned])
+        if self._heads.lexical:
+            said = self._heads.lexical.scores([each.text for each in cleaned])
+            readings = [each.beside(more) for each, more in zip(readings, said, strict=True)]
         return [
             reading.moved(each.original) for reading, each in zip(readings, cleaned, strict=True)
         ]
 
     def _embed(self, sentences: Sequence[str]) -> Floats:
         """(n, features) of example sentences, each read as a whole."""
-        return np.stack([reading.whole for reading in self._read(sentences)])
+        return np.stack([reading.whole for reading in self._read(sentences)])[
+            :, : self._encoder.size
+        ]
 
     def _clauses(self, readings: Sequence[Reading]) -> Iterator[list[_Clause]]:
         """The clauses of each reading; all go through the heads together."""
@@ -174,10 +192,55 @@ class Tagger:
         moods = [_distribution(row) for row in softmax(self._heads.clause.scores(parts))]
         scores = sigmoid(self._heads.topics.scores(parts))
         topics = [self._topics(row, mood) for row, mood in zip(scores, moods, strict=True)]
-        touched = self._journey.mentions(parts, topics)
+        touched = self._touched(readings, parts, topics)
         rows = zip(moods, topics, touched, strict=True)
         for reading in readings:
             yield [_Clause(span, *next(rows)) for span in reading.spans]
+
+    def _touched(
+        self, readings: Sequence[Reading], parts: Floats, topics: Sequence[Mapping[Topic, float]]
+    ) -> list[dict[str, float]]:
+        """Per clause, the touchpoints it speaks of.
+
+        What was learnt from the brand's own feedback outdoes what topics and examples lead to.
+        """
+        found = self._journey.mentions(parts, topics)
+        learnt = self._heads.learnt
+        if learnt is None:
+            return found
+        known = [name for name in learnt.names if name in self._journey.ids]
+        kept = [{k: p for k, p in each.items() if k not in known} for each in found]
+        whole = learnt.probabilities(np.stack([reading.whole for reading in readings]))
+        clauses = learnt.probabilities(parts) if len(parts) else parts
+        start = 0
+        for row, reading in enumerate(readings):
+            end = start + len(reading.spans)
+            for name in known if end > start else ():
+                column = learnt.names.index(name)
+                p = float(whole[row, column])
+                if p >= learnt.cutoffs[name]:
+                    likely = clauses[start:end, column] / clauses[start:end, column].max()
+                    for at in np.flatnonzero(likely >= _ALSO):
+                        kept[start + at][name] = p * float(likely[at])
+            start = end
+        return kept
+
+    @property
+    def cutoffs(self) -> Mapping[str, float]:
+        """Learnt touchpoint → the probability from which on a text speaks of it."""
+        return self._heads.learnt.cutoffs if self._heads.learnt else {}
+
+    def learnt(self, texts: Sequence[str]) -> list[dict[str, float]]:
+        """What was learnt from the brand's own feedback: touchpoint → probability, per text."""
+        learnt = self._heads.learnt
+        if learnt is None:
+            return [{} for _ in texts]
+        rows: list[dict[str, float]] = []
+        for at in range(0, len(texts), _CHUNK):
+            wholes = np.stack([reading.whole for reading in self._read(texts[at : at + _CHUNK])])
+            likely = learnt.probabilities(wholes).tolist()
+            rows += [dict(zip(learnt.names, row, strict=True)) for row in likely]
+        return rows
 
     def _topics(self, probabilities: Floats, mood: Distribution) -> dict[Topic, float]:
         """The topics a clause speaks of, by their cut-offs.
@@ -212,7 +275,7 @@ class Tagger:
 
     def _without_text(self, item: Untagged) -> Annotation:
         """Stars, the kind and the source's own category are all there is."""
-        topic = self._categories.get(item.source, {}).get(item.category or "")
+        topic = topic_of(self._categories.get(item.source, {}), item.category)
         subjects = {} if topic is None else {topic: 1.0}
         p, basis = _bare(item)
         names = [*self._journey.of_topics(subjects), *self._journey.of_source(item.source)]

@@ -23,7 +23,7 @@ _LEAST_WORDS = 2
 # (French "mais" is Portuguese for "more") count only behind a comma.
 _CONTRAST = (
     r"(?:mas|por[ée]m|s[óo] que|contudo|todavia|entretanto|no entanto|apesar d[eaoi]\w*"
-    r"|but|however|although|though"
+    r"|(?<!anything\s)(?<!nothing\s)but|however|although|though"
     r"|pero|sin embargo|aunque"
     r"|cependant|toutefois|par contre|en revanche"
     r"|aber|jedoch|allerdings"

@@ -82,6 +82,7 @@ class Journey:
         self.version = journey_version(touchpoints)
         self._similarity = similarity
         self._ids = [each.id for each in touchpoints]
+        self.ids = frozenset(self._ids)
         self._leading: dict[Topic, list[int]] = {
             topic: [at for at, each in enumerate(touchpoints) if topic in each.topics]
             for topic in Topic

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, timedelta
 from enum import StrEnum
 from typing import Any
 
@@ -16,6 +16,7 @@ from . import alert_chart, charts, i18n
 from .alert_chart import DayPoint
 from .explain import SOURCE, STARS, Explanation, Part, Term
 from .i18n import mark
+from .incident import Incident, Member
 from .lookout import Gap, Key
 from .phrases import Phrases
 from .render import Rendered, render
@@ -25,9 +26,9 @@ _IMAGES = {"days-light@ouvidor": charts.LIGHT, "days-dark@ouvidor": charts.DARK}
 _LONG = 24  # months after which years are easier to grasp
 _LONGEST = 10  # years after which the number says nothing more
 _GAPS = 5
+_SIBLINGS = 6
 _DIMENSIONS = {
     SOURCE: mark("source"),
-    STARS: mark("stars"),
     "version": mark("version"),
     "country": mark("country"),
     "store": mark("store"),
@@ -42,6 +43,7 @@ class Turn(StrEnum):
 
     OPENED = "opened"
     ESCALATED = "escalated"
+    ONGOING = "ongoing"
     RESOLVED = "resolved"
     RETRACTED = "retracted"
 
@@ -72,6 +74,12 @@ class Notice:
     why: Explanation
     gaps: tuple[Gap, ...]
     days: tuple[DayPoint, ...]
+    incident: Incident | None = None
+
+    @property
+    def gravity(self) -> tuple[int, float]:
+        """The graver, the higher: severity before excess."""
+        return self.severity.rank, self.found.observed - self.found.expected
 
     @property
     def over(self) -> bool:
@@ -103,6 +111,10 @@ class AlertPhrases(Phrases):
             ),
             Turn.ESCALATED: self.gettext(
                 "Now %(severity)s: %(name)s, %(observed)s negative comments, "
+                "about %(expected)s expected"
+            ),
+            Turn.ONGOING: self.gettext(
+                "Still %(severity)s: %(name)s, %(observed)s negative comments, "
                 "about %(expected)s expected"
             ),
             Turn.RESOLVED: self.gettext("%(name)s is back to normal"),
@@ -179,6 +191,32 @@ class AlertPhrases(Phrases):
         text = self.ngettext("about once a month", "about once in %(n)s months", whole)
         return text % {"n": self._number(whole)}
 
+    def together(self, incident: Incident) -> str:
+        """Which alerts belong to the same incident, and what they have in common."""
+        stage = self.stage(incident.stage) if incident.stage else ""
+        node = incident.touchpoint or incident.source or stage
+        text = self.gettext("Part of one incident (%(node)s); also alarming: %(others)s.")
+        if not node:
+            text = self.gettext(
+                "Part of one incident of the whole brand; also alarming: %(others)s."
+            )
+        others = [self._other(each) for each in incident.members[:_SIBLINGS]]
+        rest = len(incident.members) - _SIBLINGS
+        shown = "; ".join(others + ([self.more(rest).rstrip(".")] if rest > 0 else []))
+        return text % {"node": node, "others": shown}
+
+    def _other(self, member: Member) -> str:
+        text = self.gettext(
+            "%(name)s (alert %(n)s: %(observed)s negative comments, about %(expected)s expected)"
+        )
+        source = member.key.source
+        return text % {
+            "name": f"{member.touchpoint} · {source}" if source else member.touchpoint,
+            "n": str(member.alert),
+            "observed": self._number(member.observed),
+            "expected": self._number(member.expected, 1),
+        }
+
     def late(self, notice: Notice) -> str:
         """That a past day alarms only now: comments and labels may come late."""
         if not notice.late:
@@ -186,20 +224,29 @@ class AlertPhrases(Phrases):
         day = i18n.format_date(notice.found.detected_on, self.locale)
         return self.gettext("Found late: the first alarming day was %(day)s.") % {"day": day}
 
+    def mute_example(self, notice: Notice) -> str:
+        """A week after what was found, as the command takes it."""
+        return _iso(notice.found.last_day + timedelta(days=7))
+
     def part(self, part: Part) -> str:
         """``version 5.2.0: 12 negative comments, about 1.5 expected; 83 % of the excess``."""
-        known = _DIMENSIONS.get(part.dimension)
         text = self.gettext(
-            "%(dimension)s %(value)s: %(observed)s negative comments, about %(expected)s expected; "
+            "%(what)s: %(observed)s negative comments, about %(expected)s expected; "
             "%(share)s of the excess"
         )
         return text % {
-            "dimension": self.gettext(known) if known else part.dimension,
-            "value": part.value,
+            "what": self._carrier(part),
             "observed": self._number(part.observed),
             "expected": self._number(part.expected, 1),
             "share": self._percent(part.share),
         }
+
+    def _carrier(self, part: Part) -> str:
+        if part.dimension == STARS and part.value.isdecimal():
+            number = int(part.value)
+            return self.ngettext("%(n)s star", "%(n)s stars", number) % {"n": number}
+        known = _DIMENSIONS.get(part.dimension)
+        return f"{self.gettext(known) if known else part.dimension} {part.value}"
 
     def term(self, term: Term) -> str:
         """``“pix”: in 12 of 20 negative comments, before in 1 of 56``."""

@@ -12,7 +12,7 @@ that is not negative (``others``) tells how busy the days were and moves the exp
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -63,12 +63,14 @@ class Panel:
     """Days × series.
 
     ``negatives`` is nan on a day nobody observed, ``others`` (feedback that is not negative)
-    where nobody knows it; ``weekday`` is 0 to 6.
+    where nobody knows it; ``weekday`` is 0 to 6; ``complete`` is the part of a day's feedback that
+    has usually come in by now (all of it without the array): late days are not taken for calm ones.
     """
 
     negatives: Floats
     others: Floats
     weekday: Ints
+    complete: Floats | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -234,20 +236,42 @@ class Level:
         return np.where(self.learnt >= _DRIFT_FROM, grown, 1.0)
 
 
+@dataclass(frozen=True, slots=True)
+class _Day:
+    """One day as it came, and the volume that was usual for it."""
+
+    negatives: Floats
+    others: Floats
+    weekday: Ints
+    complete: Floats
+    usual: Floats
+    weight: Floats
+    shared: Bools
+
+    @property
+    def volume(self) -> Floats:
+        """How many times busier than usual it was; 1 where nobody knows."""
+        told = self.shared & ~np.isnan(self.negatives) & ~np.isnan(self.others)
+        return np.where(told, _ratio(self.others, self.usual * self.complete, self.weight), 1.0)
+
+
 class Stream:
     """The state of many series; ``advance`` takes one day in and judges it."""
 
     def __init__(self, size: int) -> None:
         self._negatives = Level(size)
         self._others = Level(size)
-        self._days: list[tuple[Floats, Floats, Ints, Floats]] = []
+        self._days: list[_Day] = []
         self._sums = np.zeros((2, size))
         self._seen = np.zeros(size)
 
     def advance(
-        self, negatives: Floats, others: Floats, weekday: Ints
+        self, negatives: Floats, others: Floats, weekday: Ints, complete: Floats | None = None
     ) -> tuple[Floats, Floats, Floats, Bools]:
-        """Observed, expected and variance (windows × series) and what may be judged today."""
+        """Observed, expected and variance (windows × series) and what may be judged today.
+
+        ``complete`` is the part of the day's feedback that has usually come by now.
+        """
         self._learn_the_day_before_the_guard()
         known = ~np.isnan(negatives)
         told = known & ~np.isnan(others)
@@ -258,43 +282,58 @@ class Stream:
         busy = self._others.forecast()
         weight = _VOLUME_WEIGHT * busy.dispersion
         usual = busy.rate * busy.profile[weekday, np.arange(len(weekday))]
-        volume = np.where(shared & told, _ratio(others, usual, weight), 1.0)
-        self._days.append((negatives, others, weekday, volume))
+        whole = np.ones(len(weekday)) if complete is None else complete
+        self._days.append(_Day(negatives, others, weekday, whole, usual, weight, shared))
         del self._days[: -2 * (GUARD + 1)]
         return *self._windows(busy, weight, shared), known & (self._negatives.learnt >= ENOUGH)
+
+    def amend(self, back: int, negatives: Floats, others: Floats, complete: Floats) -> None:
+        """Late feedback: new counts of the day ``back`` days ago (0 is the newest one).
+
+        Only days within the guard can change, because older ones are learnt already.
+        """
+        if not 0 <= back <= GUARD:
+            raise ValueError(f"a day {back} days ago; only the last {GUARD} days can be amended")
+        day = self._days[-1 - back]
+        self._days[-1 - back] = replace(day, negatives=negatives, others=others, complete=complete)
 
     def _learn_the_day_before_the_guard(self) -> None:
         if len(self._days) <= GUARD:
             return
-        negatives, others, weekday, volume = self._days[-GUARD - 1]
-        self._negatives.learn(negatives, weekday, volume, self._usual(0))
-        self._others.learn(others, weekday, np.ones_like(volume), self._usual(1))
-
-    def _usual(self, which: int) -> Floats:
-        """The lower median of the days at hand; 0 where nobody looked at any."""
-        days = np.stack([day[which] for day in self._days])
-        known = (~np.isnan(days)).sum(axis=0)
-        days.sort(axis=0)  # nan comes last
-        middle = days[np.maximum(known - 1, 0) // 2, np.arange(days.shape[1])]
-        return np.where(known > 0, middle, 0.0)
+        day = self._days[-GUARD - 1]
+        usual = _middle([each.negatives for each in self._days])
+        self._negatives.learn(day.negatives, day.weekday, day.volume * day.complete, usual)
+        usual = _middle([each.others for each in self._days])
+        self._others.learn(day.others, day.weekday, day.complete, usual)
 
     def _windows(
         self, busy: Forecast, weight: Floats, shared: Bools
     ) -> tuple[Floats, Floats, Floats]:
         """Sums over the last days, newest first, cut at the lengths of ``WINDOWS``."""
         last = self._days[: -WINDOWS[-1] - 1 : -1]
-        negatives, others = (np.stack([day[which] for day in last]) for which in (0, 1))
-        weekdays = np.stack([day[2] for day in last])
+        negatives = np.stack([day.negatives for day in last])
+        others = np.stack([day.others for day in last])
+        weekdays = np.stack([day.weekday for day in last])
+        complete = np.stack([day.complete for day in last])
         columns = np.arange(negatives.shape[1])
         known, told = ~np.isnan(negatives), ~np.isnan(negatives) & ~np.isnan(others)
         ahead = self._negatives.forecast()
-        expected = np.where(known, ahead.rate * ahead.profile[weekdays, columns], 0.0)
-        usual = np.where(told, busy.rate * busy.profile[weekdays, columns], 0.0)
+        expected = np.where(known, ahead.rate * ahead.profile[weekdays, columns] * complete, 0.0)
+        usual = np.where(told, busy.rate * busy.profile[weekdays, columns] * complete, 0.0)
         came = _upto(np.where(told, others, 0.0))
         volume = np.where(shared, _ratio(came, _upto(usual), weight), 1.0)
         mean = np.maximum(_upto(expected) * volume, _LEAST_EXPECTED)
         variance = ahead.dispersion * mean * (1 + mean / (ahead.shape * ahead.dispersion))
         return _upto(np.where(known, negatives, 0.0)), mean, variance
+
+
+def _middle(many: Sequence[Floats]) -> Floats:
+    """The lower median of some days; 0 where nobody looked at any."""
+    days = np.stack(many)
+    known = (~np.isnan(days)).sum(axis=0)
+    days.sort(axis=0)  # nan comes last
+    middle = days[np.maximum(known - 1, 0) // 2, np.arange(days.shape[1])]
+    return np.where(known > 0, middle, 0.0)
 
 
 def _upto(days: Floats) -> Floats:
@@ -318,6 +357,9 @@ def scan(panel: Panel) -> Scan:
     judged = np.zeros((days, size), bool)
     for day in range(days):
         observed[day], expected[day], variance[day], judged[day] = stream.advance(
-            panel.negatives[day], panel.others[day], panel.weekday[day]
+            panel.negatives[day],
+            panel.others[day],
+            panel.weekday[day],
+            None if panel.complete is None else panel.complete[day],
         )
     return Scan(observed, expected, variance, judged)

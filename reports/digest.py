@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Hashable, Sequence
+from dataclasses import asdict, dataclass, replace
 from datetime import date, datetime, timedelta
-from typing import Any
+from typing import Any, TypeVar
 
 from sqlalchemy import Connection, delete, func, select
 
@@ -15,14 +15,26 @@ from ..storage import tables as t
 from ..storage.database import Database
 from ..storage.series import WHOLE
 from ..storage.vocabulary import SeriesDay
-from . import gather, letter, mail
+from . import gather, letter, mail, moves, sites
 from .delivery_errors import Permanent
+from .news import Corrected
+from .render import Rendered
 from .scorecard import BEFORE, Scorecard, scorecard
-from .week import WEEK, Digest, Share, WeekError, WeekPoint, last_complete_week, parse_week
+from .week import (
+    WEEK,
+    Digest,
+    Share,
+    WeekError,
+    WeekPoint,
+    last_complete_week,
+    parse_week,
+    week_name,
+)
 
 TREND_WEEKS = 8
 _CHAT = "chat/"
 _TOLD = "this week was told already"
+_Finished = TypeVar("_Finished")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,37 +82,136 @@ def build(
     ``week`` is an ISO week, by default the last complete one in the brand's zone. Raises WeekError
     for what is no week.
     """
-    week = week or last_complete_week(now, config.brand.zone)
-    since, until = parse_week(week)
-    reader = config.subscribers.get(subscriber) or config.chat.get(subscriber.removeprefix(_CHAT))
-    wanted = tuple(reader.touchpoints) if reader else ()
-    shown = wanted or tuple(config.touchpoints)
-    first = since - WEEK * (TREND_WEEKS - 1)
-    rows = series.daily(db, since=first, until=until, touchpoints=list(config.touchpoints))
-    card = _only(_scorecard(db, config, rows, since, until), shown)
-    span = gather.Span(db, config, since, until, now)
-    known = gather.sources(config, rows, since, until)
-    rows = [row for row in rows if row.source in known]
+    return Gathered(db, config, now=now, week=week).digest(subscriber, locale)
+
+
+class Gathered:
+    """One week, looked up once for all its readers: those who want the same get the same digest.
+
+    Raises WeekError for what is no week.
+    """
+
+    def __init__(
+        self, db: Database, config: Config, *, now: datetime, week: str | None = None
+    ) -> None:
+        self.config = config
+        self.week = week or last_complete_week(now, config.brand.zone)
+        since, until = parse_week(self.week)
+        self._whole = gather.Span(db, config, since, until, now)
+        # A week further back than the picture shows: the week before is told again if it changed.
+        first = min(since - WEEK * (TREND_WEEKS - 1), since - WEEK - BEFORE)
+        wanted = list(config.touchpoints)
+        self._rows = series.daily(db, since=first, until=until, touchpoints=wanted)
+        self._told = digests.of_week(db, week_name(since - WEEK))
+        self._spans: dict[tuple[str, ...], gather.Span] = {(): self._whole}
+        self._made: dict[Hashable, Digest] = {}
+        self._finished: dict[Hashable, Any] = {}
+
+    def letter(self, made: Digest) -> tuple[Rendered, dict[str, bytes]]:
+        """The words and pictures of a digest of this week, finished once for all its readers."""
+        return self._finish("letter", made, letter.write)
+
+    def words(self, made: Digest) -> Rendered:
+        """The words alone."""
+        return self._finish("words", made, letter.words)
+
+    def summary(self, made: Digest) -> dict[str, Any]:
+        """The numbers to remember."""
+        return self._finish("summary", made, summary)
+
+    def _finish(self, what: str, made: Digest, finish: Callable[[Digest], _Finished]) -> _Finished:
+        name = (what, id(made))  # one of ours, which stays
+        if name not in self._finished:
+            self._finished[name] = finish(made)
+        finished: _Finished = self._finished[name]
+        return finished
+
+    def digest(self, subscriber: str = "", locale: str | None = None) -> Digest:
+        """The week for one reader; the same one for readers who want the same."""
+        config = self.config
+        reader = config.subscribers.get(subscriber)
+        room = reader or config.chat.get(subscriber.removeprefix(_CHAT))
+        wanted = tuple(room.touchpoints) if room else ()
+        sources = tuple(reader.sources) if reader else ()
+        locale = locale or (room.locale if room else None) or config.brand.locale
+        always = reader is not None and reader.when_nothing == "tell"
+        corrected = self._corrected(subscriber, wanted, sources)
+        name = (wanted, sources, locale, always, corrected)
+        if name not in self._made:
+            made = self._build(wanted, sources)
+            self._made[name] = replace(made, locale=locale, always=always, corrected=corrected)
+        return self._made[name]
+
+    def _of(self, sources: tuple[str, ...]) -> tuple[gather.Span, Sequence[SeriesDay]]:
+        """The week as some sources tell it."""
+        span = self._spans.setdefault(sources, replace(self._whole, sources=sources, found={}))
+        known = gather.sources(span.config, self._rows, span.since, span.until, sources)
+        return span, span.once("rows", lambda: [row for row in self._rows if row.source in known])
+
+    def _build(self, wanted: tuple[str, ...], sources: tuple[str, ...]) -> Digest:
+        """The week in the brand's language, without what depends on the single reader."""
+        span, rows = self._of(sources)
+        return span.once(("digest", wanted), lambda: _digest(span, rows, self.week, wanted))
+
+    def _corrected(
+        self, subscriber: str, wanted: tuple[str, ...], sources: tuple[str, ...]
+    ) -> tuple[Corrected, ...]:
+        """What this reader was told of the week before and is otherwise now."""
+        told = self._told.get(subscriber)
+        if told is None:
+            return ()
+        span, rows = self._of(sources)
+        since, until = span.since - WEEK, span.until - WEEK
+        share = _share(rows, since, until)
+        card = span.once(
+            "card before", lambda: _scorecard(span.db, span.config, rows, since, until)
+        )
+        found = moves.corrected(
+            told.data,
+            week=told.week,
+            total=sum(row.total for row in gather.whole(rows, since, until)),
+            negative=share.part,
+            card=_only(card, wanted or tuple(span.config.touchpoints)),
+        )
+        return (found,) if found else ()
+
+
+def _digest(
+    span: gather.Span, rows: Sequence[SeriesDay], week: str, wanted: tuple[str, ...]
+) -> Digest:
+    config, since, until = span.config, span.since, span.until
+    whole = span.once("card", lambda: _scorecard(span.db, config, rows, since, until))
+    card = _only(whole, wanted or tuple(config.touchpoints))
+    trust = span.once("trust", lambda: gather.trust(span, rows))
+    accuracy = span.once("accuracy", lambda: moves.accuracy(span, trust.taggers))
+    voices = gather.voices(span, card, wanted)
     return Digest(
         week=week,
         since=since,
         until=until,
         brand=config.brand.name,
-        locale=locale or (reader.locale if reader else None) or config.brand.locale,
+        locale=config.brand.locale,
         zone=config.brand.zone,
-        subscriber=subscriber,
+        subscriber="",
         touchpoints=wanted,
+        sources=span.sources,
         names={key: touchpoint.name for key, touchpoint in config.touchpoints.items()},
         total=sum(row.total for row in gather.whole(rows, since, until)),
         share=_share(rows, since, until),
         before=_share(rows, since - BEFORE, since - timedelta(days=1)),
         scorecard=card,
+        traits=moves.traits(span, wanted),
         trend=_trend(rows, wanted, since),
         alerts=tuple(gather.alerts(span, wanted)),
         rehearsed=gather.rehearsed(span),
-        voices=tuple(gather.voices(span, card, wanted)),
-        replies=gather.replies(span),
-        trust=gather.trust(span, rows),
+        drivers=tuple(moves.drivers(span, wanted)),
+        themes=tuple(moves.themes(span, wanted, voices)),
+        praised=tuple(moves.praised(span, wanted)),
+        voices=tuple(voices),
+        sites=span.once("sites", lambda: tuple(sites.sites(span))),
+        surveys=span.once("surveys", lambda: tuple(sites.surveys(span))),
+        replies=span.once("replies", lambda: gather.replies(span)),
+        trust=replace(trust, accuracy=accuracy),
     )
 
 
@@ -151,7 +262,17 @@ def digest(
     _, sunday = parse_week(week)
     if now < runs.day_bounds(sunday, config.brand.zone)[1]:
         raise WeekError(f"{week} is not over yet; its digest can be put from the Monday after")
-    return [_post(db, config, each, week, locale, now) for each in _readers(config, to)]
+    readers = _readers(config, to)
+    told = {name for name, each in digests.of_week(db, week).items() if each.skipped is None}
+    if all(reader.name in told for reader in readers):
+        return [_posted(reader, week, _TOLD) for reader in readers]
+    gathered = Gathered(db, config, now=now, week=week)
+    return [
+        _posted(reader, week, _TOLD)
+        if reader.name in told
+        else _post(db, gathered, gathered.digest(reader.name, locale), reader, now)
+        for reader in readers
+    ]
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,21 +299,18 @@ def _readers(config: Config, to: str | None) -> list[_Reader]:
 
 
 def _post(
-    db: Database, config: Config, reader: _Reader, week: str, locale: str | None, now: datetime
+    db: Database, gathered: Gathered, built: Digest, reader: _Reader, now: datetime
 ) -> Posted:
-    told = digests.get(db, reader.name, week)
-    if told is not None and told.skipped is None:
-        return _posted(reader, week, _TOLD)
-    built = build(db, config, now=now, week=week, subscriber=reader.name, locale=locale)
+    week = built.week
     skipped, subject, body = built.nothing, "", b""
     if skipped is None:
         try:
-            subject, body = _written(config, built, reader, now)
+            subject, body = _written(gathered, built, reader, now)
         except Permanent as error:
             skipped = str(error)
     with db.write() as connection:
         skipped = skipped or _obstacle(connection, built, reader)
-        _record(connection, built, skipped, now)
+        _record(connection, gathered, built, reader.name, skipped, now)
         if skipped is None:
             fresh = outbox.put(
                 connection,
@@ -202,7 +320,7 @@ def _post(
                 subject=subject,
                 body=body,
                 now=now,
-                quoted=[voice.feedback_id for voice in built.voices],
+                quoted=built.quoted,
             )
             skipped = None if fresh else _TOLD
     return _posted(reader, week, skipped)
@@ -223,33 +341,42 @@ def _obstacle(connection: Connection, built: Digest, reader: _Reader) -> str | N
     """What keeps a finished message back, seen in the transaction that would put it."""
     if outbox.refused(connection, reader.recipient):
         return "a mail server refused this address for good"
-    ids = {voice.feedback_id for voice in built.voices}
+    ids = set(built.quoted)
     query = select(func.count()).select_from(t.feedback).where(t.feedback.c.id.in_(ids))
     if connection.execute(query).scalar_one() < len(ids):
         return "a quoted person was erased meanwhile; run `ouvidor digest` again"
     return None
 
 
-def _record(connection: Connection, built: Digest, skipped: str | None, now: datetime) -> None:
+def _record(
+    connection: Connection,
+    gathered: Gathered,
+    built: Digest,
+    reader: str,
+    skipped: str | None,
+    now: datetime,
+) -> None:
     """A week that was skipped may be told later, when there is something to say."""
-    same = (t.digest.c.subscriber == built.subscriber) & (t.digest.c.week == built.week)
+    same = (t.digest.c.subscriber == reader) & (t.digest.c.week == built.week)
     connection.execute(delete(t.digest).where(same, t.digest.c.skipped.is_not(None)))
     digests.record(
         connection,
-        subscriber=built.subscriber,
+        subscriber=reader,
         week=built.week,
         now=now,
         skipped=skipped,
-        data=summary(built),
+        data=gathered.summary(built),
     )
 
 
-def _written(config: Config, built: Digest, reader: _Reader, now: datetime) -> tuple[str, bytes]:
+def _written(
+    gathered: Gathered, built: Digest, reader: _Reader, now: datetime
+) -> tuple[str, bytes]:
     """Subject and finished bytes: a whole mail, or the plain text for a chat."""
     if reader.channel == "chat":
-        rendered = letter.words(built)
+        rendered = gathered.words(built)
         return rendered.subject, rendered.text.encode("utf-8")
-    rendered, images = letter.write(built)
+    rendered, images = gathered.letter(built)
     body = mail.compose(
         rendered,
         key=reader.key(built.week),
@@ -257,7 +384,7 @@ def _written(config: Config, built: Digest, reader: _Reader, now: datetime) -> t
         brand=built.brand,
         locale=built.locale,
         now=now,
-        settings=config.mail,
+        settings=gathered.config.mail,
         images=images,
     )
     return rendered.subject, body
@@ -273,6 +400,6 @@ def summary(digest: Digest) -> dict[str, Any]:
         "annotated": digest.share.whole,
         "scores": [asdict(score) for score in digest.scorecard.scores],
         "alerts": [alert.id for alert in digest.alerts],
-        "quotes": [voice.feedback_id for voice in digest.voices],
+        "quotes": list(digest.quoted),
         "coverage": {source.name: source.observed_days for source in digest.trust.sources},
     }

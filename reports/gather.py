@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Hashable, Iterable, Sequence
+from dataclasses import dataclass, field
 from datetime import date, datetime
-from typing import Any
+from typing import Any, TypeVar
 
 from sqlalchemy import Connection, case, func, literal, select
 
@@ -26,31 +26,66 @@ _CONTENT_STARS = 4
 _UNHAPPY_STARS = 2
 
 
+_Found = TypeVar("_Found")
+
+
 @dataclass(frozen=True, slots=True)
 class Span:
-    """The week that is being told, and where to look it up."""
+    """The week that is being told, from which sources (none: all), and where to look it up."""
 
     db: Database
     config: Config
     since: date
     until: date
     now: datetime
+    sources: tuple[str, ...] = ()
+    found: dict[Hashable, Any] = field(default_factory=dict, compare=False, repr=False)
+
+    @property
+    def chosen(self) -> Any:
+        """The condition on ``source`` that the reader wants to hear of it."""
+        known = t.source.c.id.is_not(None)
+        return known & t.source.c.name.in_(self.sources) if self.sources else known
+
+    @property
+    def everywhere(self) -> Any:
+        """The condition on ``feedback`` that it is from one of the sources.
+
+        They are named, all of them, because the index runs by source and day: a week costs what
+        the week brought, however long the past is.
+        """
+        return t.feedback.c.source_id.in_(select(t.source.c.id).where(self.chosen))
 
     @property
     def here(self) -> Any:
-        """The condition on ``feedback`` that it counts in this week.
+        """The condition on ``feedback`` that it counts in this week."""
+        return self.everywhere & t.feedback.c.day.between(self.since, self.until)
 
-        The sources are named, all of them, because the index runs by source and day: a week costs
-        what the week brought, however long the past is.
-        """
-        everywhere = t.feedback.c.source_id.in_(select(t.source.c.id))
-        return everywhere & t.feedback.c.day.between(self.since, self.until)
+    @property
+    def bounds(self) -> tuple[datetime, datetime]:
+        """The first moment of the week and the first after it."""
+        zone = self.config.brand.zone
+        return runs.day_bounds(self.since, zone)[0], runs.day_bounds(self.until, zone)[1]
+
+    def once(self, what: Hashable, find: Callable[[], _Found]) -> _Found:
+        """What was found under this name, looked up once: readers share a week."""
+        if what not in self.found:
+            self.found[what] = find()
+        found: _Found = self.found[what]
+        return found
 
 
-def sources(config: Config, rows: Sequence[SeriesDay], since: date, until: date) -> set[str]:
+def sources(
+    config: Config,
+    rows: Sequence[SeriesDay],
+    since: date,
+    until: date,
+    wanted: Sequence[str] = (),
+) -> set[str]:
     """Sources that matter this week: configured ones, and any other that brought something."""
     configured = {name for name, source in config.sources.items() if source.enabled}
-    return configured | {row.source for row in whole(rows, since, until) if row.total}
+    found = configured | {row.source for row in whole(rows, since, until) if row.total}
+    return found & set(wanted) if wanted else found
 
 
 def whole(rows: Iterable[SeriesDay], since: date, until: date) -> list[SeriesDay]:
@@ -60,12 +95,12 @@ def whole(rows: Iterable[SeriesDay], since: date, until: date) -> list[SeriesDay
 
 def alerts(span: Span, wanted: Sequence[str]) -> list[AlertLine]:
     """What was opened, went on or was closed, the gravest first."""
-    start = runs.day_bounds(span.since, span.config.brand.zone)[0]
-    end = runs.day_bounds(span.until, span.config.brand.zone)[1]
+    start, end = span.bounds
     lines = []
-    for alert in matters.listing(span.db, shadow=False):
+    for alert in span.once("alerts", lambda: matters.listing(span.db, shadow=False)):
         closed = alert.closed_at if alert.closed_at and alert.closed_at <= span.now else None
         told = not wanted or alert.touchpoint in wanted
+        told &= not (span.sources and alert.source) or alert.source in span.sources
         if not told or alert.opened_at >= end or (closed and closed < start):
             continue
         turn = Turn.OPENED if alert.opened_at >= start else Turn.GOES_ON
@@ -99,12 +134,19 @@ def rehearsed(span: Span) -> int:
         .select_from(t.alert)
         .where(t.alert.c.shadow, t.alert.c.detected_on.between(span.since, span.until))
     )
-    with span.db.read() as connection:
-        return connection.execute(query).scalar_one()
+
+    def found() -> int:
+        with span.db.read() as connection:
+            return connection.execute(query).scalar_one()
+
+    return span.once("rehearsed", found)
 
 
 def voices(span: Span, card: Scorecard, wanted: Sequence[str]) -> list[Voice]:
-    """Worst first (one about each of the costliest touchpoints), then typical, then praise."""
+    """Worst first (one about each of the costliest touchpoints), then typical, then praise.
+
+    Last one whose stars contradict the words, if there is any.
+    """
     costly = [score.touchpoint for score in card.costliest]
     loud = sorted(card.scores, key=lambda score: -score.negatives)
     subjects = [*costly, *(each.touchpoint for each in loud if each.touchpoint not in costly)]
@@ -115,9 +157,12 @@ def voices(span: Span, card: Scorecard, wanted: Sequence[str]) -> list[Voice]:
         usual = _usual(connection, span, everyone)
         typical = _said(connection, span, everyone, usual, extreme=False)
         praise = _said(connection, span, everyone, Sentiment.POSITIVE)
+        odd = _said(connection, span, everyone, Sentiment.NEGATIVE, odd=True)
+        odd = odd or _said(connection, span, everyone, Sentiment.POSITIVE, odd=True)
     chosen = _pick([(one, said[one]) for one in subjects], Role.WORST, [])[:WORST]
     chosen += _pick([(WHOLE, typical)], Role.TYPICAL, chosen)
     chosen += _pick([(WHOLE, praise)], Role.PRAISE, chosen)
+    chosen += _pick([(WHOLE, odd)], Role.MISMATCH, chosen)
     return [spoken for _, spoken in chosen]
 
 
@@ -144,7 +189,7 @@ def _usual(connection: Connection, span: Span, subjects: Sequence[str]) -> Senti
         .group_by(subject.c.sentiment)
         .order_by(func.count().desc(), subject.c.sentiment)
     )
-    row = connection.execute(query).first()
+    row = span.once(("usual", *subjects), lambda: connection.execute(query).first())
     return Sentiment(row[0]) if row else Sentiment.NEUTRAL
 
 
@@ -170,14 +215,31 @@ def _said(
     sentiment: Sentiment,
     *,
     extreme: bool = True,
+    odd: bool = False,
 ) -> list[Quote]:
-    """Feedback of one sentiment about the subjects: the most extreme first, or the middle."""
+    """Feedback of one sentiment about the subjects: the most extreme first, or the middle.
+
+    ``odd`` leaves what is surely of this sentiment but has the stars of the other one.
+    """
+    name = ("said", *subjects, sentiment, extreme, odd)
+    query = _saying(span, subjects, sentiment, extreme=extreme, odd=odd)
+    return span.once(name, lambda: [series.quote(row) for row in connection.execute(query)])
+
+
+def _saying(
+    span: Span, subjects: Sequence[str], sentiment: Sentiment, *, extreme: bool, odd: bool
+) -> Any:
     score, origin, conditions, subject = _about(span, subjects)
+    if odd:
+        stars, mood = t.feedback.c.stars, t.annotation.c.sentiment
+        worse = sentiment is Sentiment.NEGATIVE
+        contrary = stars >= _CONTENT_STARS if worse else stars <= _UNHAPPY_STARS
+        conditions += [contrary, mood == sentiment, ~t.annotation.c.uncertain]
     conditions.append(subject.c.sentiment == sentiment)
     mean = select(func.avg(score)).select_from(origin).where(*conditions).scalar_subquery()
     outward = -score if sentiment is Sentiment.POSITIVE else score
     order = outward if extreme else func.abs(score - mean)
-    query = (
+    return (
         select(
             t.feedback,
             t.source.c.name.label("source"),
@@ -194,7 +256,6 @@ def _said(
         .order_by(func.round(order * 50), t.feedback.c.stars, t.feedback.c.id)
         .limit(_CANDIDATES)
     )
-    return [series.quote(row) for row in connection.execute(query)]
 
 
 def _spans(subject: Any) -> list[Any]:
@@ -265,7 +326,7 @@ def _source_weeks(span: Span, rows: Sequence[SeriesDay]) -> list[SourceWeek]:
     """One line a source, those in trouble first; a configured one that never ran among them."""
     known = {status.name: status for status in runs.statuses(span.db, counted=False)}
     week = whole(rows, span.since, span.until)
-    names = sources(span.config, rows, span.since, span.until)
+    names = sources(span.config, rows, span.since, span.until, span.sources)
     read = {name: sum(row.observed for row in week if row.source == name) for name in names}
     lines = [_source_week(name, read[name], known.get(name), span.now) for name in sorted(names)]
     return sorted(lines, key=lambda line: not line.trouble)

@@ -10,21 +10,24 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import cache, partial
+from typing import NamedTuple
+from zoneinfo import ZoneInfo
 
 import numpy as np
 from sqlalchemy import Connection
 
-from ..config import Config
+from ..config import Chat, Config, Hours, Subscriber
 from ..storage import alerts, outbox, series
 from ..storage.alerts import SYSTEM
 from ..storage.database import Database
-from ..storage.vocabulary import Spike
+from ..storage.vocabulary import Severity, Spike
 from . import alert_letter, explain, mail, spikes
 from .alert_chart import DayPoint
 from .alert_letter import Notice, Turn
 from .delivery_errors import Permanent
 from .explain import Explanation
 from .lookout import USUAL_DAYS, Key, Lookout
+from .render import Rendered
 from .spikes import Judged
 
 GAP_DAYS = 7
@@ -32,6 +35,29 @@ GAP_DAYS = 7
 
 _CHART_DAYS = 56
 _MOST_QUOTES = 2000
+
+
+MAIL, CHAT = "mail", "chat"
+
+
+class Told(NamedTuple):
+    """A notice, and the owner of its alert."""
+
+    notice: Notice
+    owner: str | None
+
+
+class Reader(NamedTuple):
+    """Somebody who hears of an alert: a mail address, or the name of a chat."""
+
+    channel: str
+    name: str
+    locale: str
+    zone: ZoneInfo
+    quiet: Hours | None
+
+    def __str__(self) -> str:
+        return self.name if self.channel == MAIL else f"{self.channel}/{self.name}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +78,7 @@ class Herald:
         """
         lookout, limits = self.lookout, self.config.watch
         first, last = lookout.index(spike.first_day), lookout.index(spike.last_day)
-        told = turn in {Turn.OPENED, Turn.ESCALATED}
+        told = turn not in {Turn.RESOLVED, Turn.RETRACTED}
         return Notice(
             turn=turn,
             alert=0,
@@ -87,80 +113,104 @@ class Herald:
             expected=spike.expected,
         )
 
-    def tell(self, connection: Connection, notice: Notice, owner: str | None) -> None:
-        """Put the messages beside the alert's change; refused addresses are left out."""
-        letter = cache(partial(alert_letter.write, notice))  # once a language, not once a reader
-        for address, locale in self._readers(notice, owner).items():
-            if outbox.refused(connection, address):
-                continue
-            rendered, images = letter(locale)
-            key = _message_key(notice, address)
-            try:
-                body = mail.compose(
-                    rendered,
-                    key=key,
-                    recipient=address,
-                    brand=notice.brand,
-                    locale=locale,
-                    now=self.now,
-                    settings=self.config.mail,
-                    images=images,
-                )
-            except Permanent as error:
-                alerts.note_event(
-                    connection, notice.alert, at=self.now, by=SYSTEM, what="untold", note=str(error)
-                )
-                continue
-            self._put(connection, notice, "mail", address, rendered.subject, body)
-        for name, locale in self._chats(notice).items():
-            rendered = alert_letter.words(notice, locale)
-            self._put(
-                connection, notice, "chat", name, rendered.subject, rendered.text.encode("utf-8")
-            )
+    def tell(self, connection: Connection, told: Sequence[Told]) -> None:
+        """Put the messages beside the alerts' change; refused addresses are left out.
 
-    def _put(
+        Who has to hear of several alerts at once gets one message, about the gravest; it names
+        the others. The end of an alert is told to those who heard of it.
+        """
+        written = cache(alert_letter.write)  # once a language, not once a reader
+        mine: dict[Reader, Notice] = {}
+        for each in sorted(told, key=lambda one: one.notice.gravity):
+            mine |= dict.fromkeys(self._readers(connection, each), each.notice)
+        for reader, notice in mine.items():
+            if reader.channel == CHAT:
+                rendered = alert_letter.words(notice, reader.locale)
+                self._put(connection, notice, reader, rendered.subject, rendered.text.encode())
+            elif not outbox.refused(connection, reader.name):
+                self._mail(connection, notice, reader, *written(notice, reader.locale))
+
+    def _mail(
         self,
         connection: Connection,
         notice: Notice,
-        channel: str,
-        recipient: str,
-        subject: str,
-        body: bytes,
+        reader: Reader,
+        rendered: Rendered,
+        images: Mapping[str, bytes],
     ) -> None:
-        reader = recipient if channel == "mail" else f"{channel}/{recipient}"
+        try:
+            body = mail.compose(
+                rendered,
+                key=_message_key(notice, reader),
+                recipient=reader.name,
+                brand=notice.brand,
+                locale=reader.locale,
+                now=self.now,
+                settings=self.config.mail,
+                images=images,
+            )
+        except Permanent as error:
+            alerts.note_event(
+                connection, notice.alert, at=self.now, by=SYSTEM, what="untold", note=str(error)
+            )
+            return
+        self._put(connection, notice, reader, rendered.subject, body)
+
+    def _put(
+        self, connection: Connection, notice: Notice, reader: Reader, subject: str, body: bytes
+    ) -> None:
+        quiet = None if notice.severity is Severity.CRITICAL else reader.quiet
         outbox.put(
             connection,
             key=_message_key(notice, reader),
-            channel=channel,
-            recipient=recipient,
+            channel=reader.channel,
+            recipient=reader.name,
             subject=subject,
             body=body,
             now=self.now,
+            due_at=quiet.over_at(self.now, reader.zone) if quiet else self.now,
             quoted=[voice.feedback_id for voice in notice.why.voices],
         )
 
-    def _readers(self, notice: Notice, owner: str | None) -> Mapping[str, str]:
-        """Address and locale of everyone who hears of it by mail: the owner and subscribers."""
-        usual = self.config.brand.locale
-        readers = {owner: usual} if owner else {}
-        for subscriber in self.config.subscribers.values():
-            about = not subscriber.touchpoints or notice.key.touchpoint in subscriber.touchpoints
-            if (subscriber.alerts and about) or subscriber.address == owner:
-                readers[subscriber.address] = subscriber.locale or usual
-        return readers
+    def _readers(self, connection: Connection, told: Told) -> set[Reader]:
+        """Everyone who hears of it: the owner, subscribers and chats, each with their filters."""
+        found = {*self._by_mail(told), *self._chats(told.notice)}
+        if not told.notice.over:
+            return found
+        keys = outbox.keys(connection, f"alert:{told.notice.alert}:")
+        return {each for each in found if any(key.endswith(f":{each}") for key in keys)}
 
-    def _chats(self, notice: Notice) -> Mapping[str, str]:
-        return {
-            name: chat.locale or self.config.brand.locale
-            for name, chat in self.config.chat.items()
-            if chat.alerts and (not chat.touchpoints or notice.key.touchpoint in chat.touchpoints)
-        }
+    def _by_mail(self, told: Told) -> Iterator[Reader]:
+        usual, zone = self.config.brand.locale, self.config.brand.zone
+        addresses = set()
+        for each in self.config.subscribers.values():
+            owns = each.address == told.owner
+            if owns or (each.alerts and self._wanted(told.notice, each)):
+                own = ZoneInfo(each.time_zone) if each.time_zone else zone
+                addresses.add(each.address)
+                yield Reader(MAIL, each.address, each.locale or usual, own, each.quiet_hours)
+        if told.owner and told.owner not in addresses:
+            yield Reader(MAIL, told.owner, usual, zone, None)
+
+    def _chats(self, notice: Notice) -> Iterator[Reader]:
+        usual, zone = self.config.brand.locale, self.config.brand.zone
+        for name, each in self.config.chat.items():
+            if each.alerts and self._wanted(notice, each):
+                yield Reader(CHAT, name, each.locale or usual, zone, each.quiet_hours)
+
+    def _wanted(self, notice: Notice, wish: Subscriber | Chat) -> bool:
+        """Whether an alert passes a reader's filters."""
+        about = not wish.touchpoints or notice.key.touchpoint in wish.touchpoints
+        here = not wish.sources or self.lookout.sources(notice.key) & set(wish.sources)
+        return bool(about and here and notice.severity.rank >= wish.severity.rank)
 
 
-def _message_key(notice: Notice, reader: str) -> str:
+def _message_key(notice: Notice, reader: Reader) -> str:
     what = notice.turn.value
     if notice.turn is Turn.ESCALATED:
         what = f"{what}-{notice.severity.value}"
+    if notice.turn is Turn.ONGOING:
+        what = f"{what}-{notice.found.last_day}"
     return f"alert:{notice.alert}:{what}:{reader}"
 
 

@@ -9,8 +9,11 @@ from .phrases import Phrases
 from .render import Rendered, embed, render
 from .week import Digest, segments
 
-MOST_TOUCHPOINTS = 24
-"""A mail above 100 kB is cut by the reader's mail program; the scorecard has them all."""
+LARGEST = 100_000
+"""Bytes of HTML: a little above that, mail programs cut a mail."""
+
+MOST_TOUCHPOINTS = (24, 16, 10, 6, 0)
+"""As many as fit, the most mentioned ones; the scorecard has them all."""
 
 _IMAGES = {"trend-light@ouvidor": charts.LIGHT, "trend-dark@ouvidor": charts.DARK}
 
@@ -26,8 +29,16 @@ def write(digest: Digest) -> tuple[Rendered, dict[str, bytes]]:
 
 def words(digest: Digest) -> Rendered:
     """The mail's words alone."""
+    for most in MOST_TOUCHPOINTS:
+        rendered = _words(digest, most)
+        if len(rendered.html.encode()) < LARGEST:
+            break
+    return rendered
+
+
+def _words(digest: Digest, most: int) -> Rendered:
     scores = digest.scorecard.scores
-    loud = sorted(scores, key=lambda score: -score.mentions)[:MOST_TOUCHPOINTS]
+    loud = sorted(scores, key=lambda score: -score.mentions)[:most]
     stages = groupby([score for score in scores if score in loud], key=lambda score: score.stage)
     values = {
         "digest": digest,

@@ -8,7 +8,7 @@ sum of its columns: a source that is down or young brings neither counts nor exp
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from functools import cached_property
 from typing import NamedTuple
@@ -79,6 +79,7 @@ class Lookout:
     scanned: Scan
     quiet_from: Ints
     budget_per_month: float
+    lessons: Mapping[Key, int]
 
     @property
     def days(self) -> int:
@@ -109,6 +110,10 @@ class Lookout:
         alone = (place for place, column in enumerate(self.columns) if column == key)
         return self.keys.get(key) or tuple(alone)
 
+    def sources(self, key: Key) -> frozenset[str]:
+        """Where the counts of a key come from."""
+        return frozenset(self.columns[member].source for member in self.members(key))
+
     @cached_property
     def _limits(self) -> Mapping[bool, Floats]:
         """Day by day the score that opens an alert: of whole touchpoints, and of their parts.
@@ -131,7 +136,8 @@ class Lookout:
 
     def limits(self, key: Key) -> Floats:
         """The score that opens an alert about a key, day by day."""
-        return self._limits.get(not key.source, self._limits[True])
+        raised = spikes.LESSON * self.lessons.get(key, 0)
+        return self._limits.get(not key.source, self._limits[True]) + raised
 
     @cached_property
     def judged_keys(self) -> int:
@@ -249,10 +255,16 @@ def build(
     touchpoints: Sequence[str],
     joined: Mapping[str, date | None],
     budget_per_month: float,
+    complete: Mapping[str, Sequence[float]] | None = None,
+    lessons: Mapping[Key, int] | None = None,
+    rebased: date | None = None,
 ) -> Lookout | None:
     """The lookout over the days of ``rows``; None when nothing speaks of a touchpoint.
 
-    ``joined`` is the day on which each source was first read to the end, or None.
+    ``joined`` is the day on which each source was first read to the end, or None; ``complete``
+    says which part of its newest days has usually come in by now, the newest day first.
+    ``lessons`` counts the needless alerts of a key, ``rebased`` is the day on which the tagger went
+    over the past again: what it says of the days before opens nothing.
     """
     mentioned = {(row.touchpoint, row.source) for row in rows if row.mentions}
     columns = tuple(
@@ -266,7 +278,9 @@ def build(
     first = min(row.day for row in rows)
     length = (max(row.day for row in rows) - first).days + 1
     panel, totals = _panel(rows, columns, first, length)
+    panel = replace(panel, complete=_complete(complete or {}, columns, length))
     days = {name: day for name, day in joined.items() if day}
+    told_again = (rebased - first).days - 1 if rebased else -1
     return Lookout(
         first=first,
         columns=columns,
@@ -274,9 +288,13 @@ def build(
         totals=totals,
         scanned=scan(panel),
         quiet_from=np.array(
-            [(days[each.source] - first).days if each.source in days else NEVER for each in columns]
+            [
+                max((days[each.source] - first).days, told_again) if each.source in days else NEVER
+                for each in columns
+            ]
         ),
         budget_per_month=budget_per_month,
+        lessons=lessons or {},
     )
 
 
@@ -303,6 +321,17 @@ def _panel(
             others[cell] = everything.total - everything.negatives
     weekdays = (first.weekday() + np.arange(length)) % 7
     return Panel(negatives, others, np.repeat(weekdays[:, None], len(columns), axis=1)), totals
+
+
+def _complete(
+    by_source: Mapping[str, Sequence[float]], columns: Sequence[Key], length: int
+) -> Floats:
+    """Days × columns: the part of each day that has come; all of it but for the newest days."""
+    parts = np.ones((length, len(columns)))
+    for place, column in enumerate(columns):
+        newest = list(by_source.get(column.source, ()))[:length]
+        parts[length - len(newest) :, place] = newest[::-1]
+    return parts
 
 
 def _known(day: SeriesDay) -> bool:

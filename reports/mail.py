@@ -8,6 +8,7 @@ The Message-ID derives from the outbox key, so a message sent twice is one to it
 from __future__ import annotations
 
 import hashlib
+import hmac
 import re
 import smtplib
 import ssl
@@ -18,6 +19,7 @@ from email.headerregistry import Address
 from email.message import EmailMessage
 from email.policy import SMTP
 from email.utils import format_datetime
+from functools import lru_cache
 
 from ..config import Mail, TlsMode
 from .delivery_errors import Permanent, RetryLater, Unknown
@@ -47,29 +49,37 @@ def compose(
 
     Raises Permanent when the recipient's address cannot be written in a header.
     """
-    message = EmailMessage(policy=_POLICY)
-    message["To"] = Address(addr_spec=ascii_address(recipient))
-    message["Subject"] = one_line(rendered.subject)
-    message["Date"] = format_datetime(now)
-    message["Auto-Submitted"] = "auto-generated"
-    message["X-Auto-Response-Suppress"] = "All"
-    message.set_content(rendered.text, cte="quoted-printable")
-    message.add_alternative(rendered.html, subtype="html", cte="quoted-printable")
-    html = message.get_body(("html",))
-    for name, png in (images or {}).items():
-        # The policy gives an EmailMessage, which mypy cannot see.
-        html.add_related(png, "image", "png", cid=f"<{name}>", disposition="inline")  # type: ignore[union-attr]
-    _fix_boundaries(message, key)
-    # Setting a content clears every content header before it.
-    message["Content-Language"] = locale
-    body = message.as_bytes()
+    headers = EmailMessage(policy=_POLICY)
+    headers["To"] = Address(addr_spec=ascii_address(recipient))
+    headers["Subject"] = one_line(rendered.subject)
+    headers["Date"] = format_datetime(now)
+    headers["Auto-Submitted"] = "auto-generated"
+    headers["X-Auto-Response-Suppress"] = "All"
+    content = _content(rendered.text, rendered.html, locale, tuple((images or {}).items()))
+    body = _head(headers) + content
     return seal(body, key=key, brand=brand, settings=settings) if settings else body
 
 
-def _fix_boundaries(message: EmailMessage, key: str) -> None:
-    """Boundaries from the key, not from chance: the same mail is the same bytes."""
+def _head(headers: EmailMessage) -> bytes:
+    return headers.as_bytes().rstrip(b"\r\n") + b"\r\n"
+
+
+@lru_cache(maxsize=8)
+def _content(text: str, html: str, locale: str, images: tuple[tuple[str, bytes], ...]) -> bytes:
+    """The parts of a mail with their headers: many readers get the same, so it is written once."""
+    message = EmailMessage(policy=_POLICY)
+    message.set_content(text, cte="quoted-printable")
+    message.add_alternative(html, subtype="html", cte="quoted-printable")
+    page = message.get_body(("html",))
+    for name, png in images:
+        # The policy gives an EmailMessage, which mypy cannot see.
+        page.add_related(png, "image", "png", cid=f"<{name}>", disposition="inline")  # type: ignore[union-attr]
+    # Boundaries from what stands between them, not from chance: the same mail is the same bytes.
     for number, part in enumerate(part for part in message.walk() if part.is_multipart()):
-        part.set_boundary(f"=_{_digest(key)}_{number}")
+        part.set_boundary(f"=_{_digest(text + html)}_{number}")
+    # Setting a content clears every content header before it.
+    message["Content-Language"] = locale
+    return message.as_bytes()
 
 
 def seal(body: bytes, *, key: str, brand: str, settings: Mail) -> bytes:
@@ -77,12 +87,46 @@ def seal(body: bytes, *, key: str, brand: str, settings: Mail) -> bytes:
     if re.search(rb"^From:", body.partition(b"\r\n\r\n")[0], re.MULTILINE | re.IGNORECASE):
         return body
     sender = ascii_address(settings.sender)
-    unsubscribe = ascii_address(settings.unsubscribe or settings.sender)
     headers = EmailMessage(policy=_POLICY)
     headers["From"] = Address(display_name=one_line(f"{brand} · Ouvidor"), addr_spec=sender)
     headers["Message-ID"] = message_id(key, sender)
-    headers["List-Unsubscribe"] = f"<mailto:{unsubscribe}?subject=unsubscribe>"
-    return headers.as_bytes().rstrip(b"\r\n") + b"\r\n" + body
+    # Written by hand: the library would encode an address that is longer than a line, and no mail
+    # program decodes it there.
+    ways = "".join(f"{name}: {value}\r\n" for name, value in _ways_out(key, settings).items())
+    return _head(headers) + ways.encode("ascii") + body
+
+
+def _ways_out(key: str, settings: Mail) -> dict[str, str]:
+    """One click to end the weekly digest where there is a page for it (RFC 8058), else a mail."""
+    address = ascii_address(settings.unsubscribe or settings.sender)
+    by_mail = f"<mailto:{address}?subject=unsubscribe>"
+    kind, _, rest = key.partition(":")
+    if settings.unsubscribe_page is None or settings.unsubscribe_key is None or kind != "digest":
+        return {"List-Unsubscribe": by_mail}
+    token = unsubscribe_token(rest.rpartition(":")[0], settings.unsubscribe_key)
+    page = settings.unsubscribe_page.replace("{token}", token)
+    return {
+        "List-Unsubscribe": f"<{page}>,\r\n {by_mail}",
+        "List-Unsubscribe-Post": "List-Unsubscribe=One-Click",
+    }
+
+
+def unsubscribe_token(subscriber: str, key: str) -> str:
+    """Who ends the digest, in a form that nobody makes up and that an address can hold."""
+    proof = hmac.new(key.encode("utf-8"), subscriber.encode("utf-8"), hashlib.sha256)
+    return f"{subscriber.encode('utf-8').hex()}-{proof.hexdigest()[:32]}"
+
+
+def unsubscriber(token: str, key: str) -> str | None:
+    """The subscriber of a token that was made with this key; None for any other."""
+    name, _, _ = token.partition("-")
+    try:
+        subscriber = bytes.fromhex(name).decode("utf-8")
+    except (ValueError, UnicodeDecodeError):
+        return None
+    made = unsubscribe_token(subscriber, key)
+    same = hmac.compare_digest(made.encode("utf-8"), token.encode("utf-8", "replace"))
+    return subscriber if same else None
 
 
 def message_id(key: str, sender: str) -> str:

@@ -6,11 +6,12 @@ macros would not do: Jinja marks what a macro of a ``.txt`` template returns as 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 
 from ..storage.vocabulary import AlertState, Outcome, Severity, Stage
 from . import i18n
 from .i18n import mark
+from .more_phrases import MorePhrases
 from .scorecard import TOO_FEW, Score, Telling
 from .voices import Role, Voice
 from .week import WEEK, AlertLine, Digest, Replies, Share, SourceWeek, Trust, Turn, WeekPoint
@@ -29,6 +30,7 @@ _ROLES = {
     Role.WORST: mark("Among the worst"),
     Role.TYPICAL: mark("Typical"),
     Role.PRAISE: mark("Praise"),
+    Role.MISMATCH: mark("Stars against words"),
 }
 _OUTCOMES = {
     None: mark("never read to the end"),
@@ -46,20 +48,8 @@ _MOST_LANGUAGES = 6
 _ON_TARGET = 0.05
 
 
-class Phrases:
+class Phrases(MorePhrases):
     """Phrases of one locale."""
-
-    def __init__(self, locale: str) -> None:
-        self.locale = locale
-        words = i18n.translator(locale)
-        self.gettext: Callable[[str], str] = words.gettext
-        self.ngettext: Callable[[str, str, int], str] = words.ngettext
-
-    def _number(self, value: float, decimals: int = 0) -> str:
-        return i18n.format_number(value, self.locale, decimals)
-
-    def _score(self, value: float | None) -> str:
-        return i18n.format_score(value or 0.0, self.locale)
 
     def stage(self, stage: Stage) -> str:
         """A stage of the journey."""
@@ -179,7 +169,8 @@ class Phrases:
             text = self.gettext("Opened this week.")
         else:
             day = i18n.format_day(line.opened_on, self.locale)
-            text = self.gettext("Open since %(day)s.") % {"day": day}
+            # Some months are written with a full stop of their own.
+            text = (self.gettext("Open since %(day)s.") % {"day": day}).replace("..", ".")
         seen = line.state is AlertState.ACKNOWLEDGED
         return " ".join([text, self.gettext("Somebody is on it.")]) if seen else text
 
@@ -199,7 +190,7 @@ class Phrases:
 
     def byline(self, voice: Voice, names: Mapping[str, str]) -> str:
         """Why somebody is quoted, about what, with how many stars, where and when."""
-        parts = [self.gettext(_ROLES[voice.role])]
+        parts = [self.gettext(_ROLES[voice.role])] if voice.role in _ROLES else []
         if voice.touchpoint:
             parts.append(names.get(voice.touchpoint, voice.touchpoint))
         if voice.stars:

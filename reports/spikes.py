@@ -27,6 +27,10 @@ FLOOR = 3.2
 """No budget buys more than about one false alarm a year and series."""
 
 _MIDDLE, _DECADE = 3.4, 1.85  # measured, with a margin: see benchmarks/spikes
+
+LESSON = _DECADE * math.log10(2)
+"""What a needless alert teaches: the next one about the same has to be half as likely by chance."""
+
 _CHUNK = 512  # series judged together; bounds the memory
 _LONGEST = 20 * 366
 _Z5 = 1.645  # the 5 % quantile of the normal law

@@ -33,6 +33,8 @@ class Role(StrEnum):
     WORST = "worst"
     TYPICAL = "typical"
     PRAISE = "praise"
+    MISMATCH = "mismatch"
+    THEME = "theme"
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,7 +171,7 @@ def _readiness(said: Said) -> tuple[bool, bool]:
     return said.uncertain, len(joined_text(said.title, said.text)) not in _READABLE
 
 
-def voice(said: Said, role: Role, touchpoint: str | None) -> Voice | None:
+def voice(said: Said, role: Role, touchpoint: str | None, longest: int = LONGEST) -> Voice | None:
     """The quote of a feedback; None when it has no words or counts on no day."""
     text = joined_text(said.title, said.text)
     if not text or said.day is None:
@@ -177,7 +179,7 @@ def voice(said: Said, role: Role, touchpoint: str | None) -> Voice | None:
     return Voice(
         role=role,
         feedback_id=said.feedback_id,
-        excerpt=excerpt(text, said.span),
+        excerpt=excerpt(text, said.span, longest),
         source=said.source,
         day=said.day,
         stars=said.stars,

@@ -8,22 +8,25 @@ stopped clock count; what was told already stands in the table ``alert``.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field, fields, replace
 from datetime import date, datetime, timedelta
 
 import numpy as np
-from sqlalchemy import func, select, update
+from sqlalchemy import Connection, func, select
 
 from ..config import Config
-from ..storage import alerts, runs, series
+from ..storage import alerts, arrivals, runs, series
+from ..storage import annotations as tags
 from ..storage import tables as t
 from ..storage.alerts import SYSTEM, AlertRow
 from ..storage.database import Database
 from ..storage.vocabulary import AlertState, SeriesDay, Spike
-from . import spikes
+from . import incident, spikes
 from .alert_letter import Notice, Turn, evidence
-from .herald import Herald
+from .herald import Herald, Told
+from .incident import Member
 from .lookout import ALL, Key, Lookout, Sight, build
 from .spikes import Episode, Judged
 
@@ -33,9 +36,17 @@ HISTORY = timedelta(days=400)
 LOOKBACK = 7
 """Days back on which an alert may still open: comments and labels come late, clocks stop."""
 
+AGAIN = timedelta(days=14)
+"""After so long people are told once more of what goes on and got no graver."""
+
 QUIET = "quiet again"
 CORRECTED = "the evidence is gone after corrections"
 UNWATCHED = "the touchpoint is no longer configured"
+
+_TAUGHT = timedelta(days=180)  # how long a dismissal is remembered
+_MOST_LESSONS = 3
+_RETAGGED = 0.1  # while more of what was said is another tagger's, the series mean nothing
+_SPOKEN = timedelta(days=60)  # whose words say which tagger speaks
 
 _DOUBT = 1.0  # a finding is taken back when it fell this far below what opens an alert
 _FOUND = [each.name for each in fields(Spike) if each.name != "series"]
@@ -46,6 +57,7 @@ class Watched:
     """What one watch did, as alert ids. ``shadow`` are those opened without telling anybody.
 
     ``speaks_from`` is the first day whose findings are told; None before there is any history.
+    ``held`` says that nothing was judged, because a new tagger is still going over the past.
     """
 
     opened: list[int] = field(default_factory=list)
@@ -54,19 +66,34 @@ class Watched:
     retracted: list[int] = field(default_factory=list)
     shadow: list[int] = field(default_factory=list)
     speaks_from: date | None = None
+    held: bool = False
 
     def __str__(self) -> str:
         told = (
             f"{len(self.opened)} opened ({len(self.shadow)} in shadow), {len(self.updated)} "
             f"updated, {len(self.resolved)} resolved, {len(self.retracted)} retracted"
         )
+        if self.held:
+            return (
+                "Nothing was judged: a new tagger goes over the past; `ouvidor annotate` ends it."
+            )
         since = f"; alerts speak from {self.speaks_from}" if self.speaks_from else ""
         return f"{told}{since}."
 
 
+@dataclass(frozen=True, slots=True)
+class _Opening:
+    """An alert that is about to open; it may have to be silent."""
+
+    key: Key
+    spike: Spike
+    notice: Notice
+    silent: bool
+
+
 @dataclass(slots=True)
 class _Watch:
-    """One watch under way; ``past`` are all alerts there are."""
+    """One watch under way; ``past`` are all alerts there are, ``openings`` those to come."""
 
     db: Database
     config: Config
@@ -76,6 +103,7 @@ class _Watch:
     shadow: bool
     past: Sequence[AlertRow]
     done: Watched
+    openings: list[_Opening] = field(default_factory=list)
 
     @property
     def last(self) -> int:
@@ -86,9 +114,22 @@ class _Watch:
         """What became of an alert that opened on a row."""
         return spikes.follow(judged, 0, opened, self.config.watch.quiet_days)
 
-    def active(self, key: Key) -> AlertRow | None:
-        """The open alert of a key."""
-        return next((row for row in self.past if _key(row) == key and row.state.active), None)
+    def active(self, key: Key) -> bool:
+        """Whether an alert of a key is open, or about to be."""
+        opening = any(each.key == key for each in self.openings)
+        return opening or any(_key(row) == key and row.state.active for row in self.past)
+
+    @property
+    def today(self) -> date:
+        """The brand's day."""
+        return self.now.astimezone(self.config.brand.zone).date()
+
+    def silent(self, key: Key) -> bool:
+        """Whether nobody is told about a key: the brand rehearses, or somebody muted it."""
+        muted = any(
+            row.muted_until and row.muted_until >= self.today for row in self.past if _kin(key, row)
+        )
+        return self.shadow or muted
 
 
 def _key(row: AlertRow) -> Key:
@@ -103,7 +144,9 @@ def watch(db: Database, config: Config, *, now: datetime) -> Watched:
     yesterday = now.astimezone(config.brand.zone).date() - timedelta(days=1)
     rows = _rows(db, config, until=yesterday)
     covered = min((row.day for row in rows if row.observed), default=None)
-    lookout = _lookout(db, config, rows)
+    spoken = tags.voice_since(db, since=yesterday - _SPOKEN)
+    done.held = bool(spoken and spoken[1] > _RETAGGED)
+    lookout = None if done.held else _lookout(db, config, rows, past=past)
     if covered is None or lookout is None:
         return done
     done.speaks_from = covered + timedelta(days=config.watch.shadow_days)
@@ -115,10 +158,12 @@ def watch(db: Database, config: Config, *, now: datetime) -> Watched:
     for row in past:
         if row.state.active and row.touchpoint in config.touchpoints.keys() - ahead:
             _follow(run, row)
+    run.past = alerts.listing(db)
     for key in lookout.keys:
-        run.past = alerts.listing(db)
         if key.touchpoint not in ahead:
             _look(run, key)
+    if run.openings:
+        _open(run)
     return done
 
 
@@ -133,8 +178,13 @@ def _rows(db: Database, config: Config, *, until: date) -> list[SeriesDay]:
     return series.daily(db, since=since, until=until, touchpoints=list(config.touchpoints))
 
 
-def _lookout(db: Database, config: Config, rows: Sequence[SeriesDay]) -> Lookout | None:
-    zone = config.brand.zone
+def _lookout(
+    db: Database, config: Config, rows: Sequence[SeriesDay], past: Sequence[AlertRow] = ()
+) -> Lookout | None:
+    if not rows:
+        return None
+    zone, until = config.brand.zone, max(row.day for row in rows)
+    spoken = tags.voice_since(db, since=until - _SPOKEN)
     joined = {
         status.name: status.joined_at.astimezone(zone).date() if status.joined_at else None
         for status in runs.statuses(db)
@@ -144,7 +194,20 @@ def _lookout(db: Database, config: Config, rows: Sequence[SeriesDay]) -> Lookout
         touchpoints=list(config.touchpoints),
         joined=joined,
         budget_per_month=config.watch.false_alarms_per_month,
+        complete=arrivals.completeness(db, until=until, zone=zone),
+        lessons=_lessons(past, until),
+        rebased=spoken[0].astimezone(zone).date() if spoken else None,
     )
+
+
+def _lessons(past: Sequence[AlertRow], until: date) -> dict[Key, int]:
+    """How many alerts of each key people found needless; bounded, so that none goes deaf."""
+    found = Counter(
+        _key(row)
+        for row in past
+        if row.lesson and row.lesson.needless and row.last_day >= until - _TAUGHT
+    )
+    return {key: min(count, _MOST_LESSONS) for key, count in found.items()}
 
 
 def _let_go(
@@ -192,13 +255,11 @@ def _go_on(run: _Watch, row: AlertRow, judged: Judged, episode: Episode) -> None
     worse = spike.severity.rank > row.severity.rank
     if not worse:
         spike = replace(spike, severity=row.severity)
-    # The rehearsal may be over while the matter is not: then it is told.
-    speaks = row.shadow and not run.shadow
+    turn = _due(run, row, spike)
     same = (spike.last_day, spike.observed) == (row.last_day, row.observed)
-    if same and not worse and not speaks:
+    if same and not worse and turn is None:
         return
-    turn = Turn.OPENED if speaks else Turn.ESCALATED
-    notice = run.herald.notice(_key(row), spike, judged, turn, episode.alarms)
+    notice = run.herald.notice(_key(row), spike, judged, turn or Turn.ESCALATED, episode.alarms)
     notice = replace(notice, alert=row.id)
     what = "escalated" if worse else "ongoing"
     with run.db.write() as connection:
@@ -207,11 +268,24 @@ def _go_on(run: _Watch, row: AlertRow, judged: Judged, episode: Episode) -> None
         alerts.update_alert(
             connection, row.id, spike=spike, evidence=evidence(notice), now=run.now, what=what
         )
-        if speaks:
-            connection.execute(update(t.alert).where(t.alert.c.id == row.id).values(shadow=False))
-        if speaks or (worse and not row.shadow):
-            run.herald.tell(connection, notice, row.owner)
+        if turn:
+            alerts.mark_told(connection, row.id, severity=spike.severity, now=run.now)
+            run.herald.tell(connection, [Told(notice, row.owner)])
     run.done.updated.append(row.id)
+
+
+def _due(run: _Watch, row: AlertRow, spike: Spike) -> Turn | None:
+    """What people have to hear of an alert that goes on, if anything."""
+    if run.silent(_key(row)):
+        return None
+    if row.shadow:
+        # The rehearsal, or the silence somebody asked for, is over while the matter is not.
+        return Turn.OPENED
+    if spike.severity.rank > row.told_severity.rank:
+        return Turn.ESCALATED
+    told = row.told_at.astimezone(run.config.brand.zone).date()
+    fresh = run.now - row.told_at >= AGAIN and spike.last_day >= told
+    return Turn.ONGOING if fresh else None
 
 
 def _end(
@@ -233,8 +307,8 @@ def _end(
         if not alerts.read(connection, row.id).state.active:
             return
         alerts.close_alert(connection, row.id, state=state, by=SYSTEM, reason=reason, now=run.now)
-        if not row.shadow:
-            run.herald.tell(connection, notice, row.owner)
+        if not row.shadow and not run.silent(_key(row)):
+            run.herald.tell(connection, [Told(notice, row.owner)])
     (run.done.resolved if resolved else run.done.retracted).append(row.id)
 
 
@@ -256,7 +330,8 @@ def _look(run: _Watch, key: Key) -> None:
     if episode.end is None:
         first = detected - int(judged.length[detected, 0]) + 1
         spike = run.lookout.spike(key, first, judged, episode)
-        _open(run, key, spike, run.herald.notice(key, spike, judged, Turn.OPENED, episode.alarms))
+        notice = run.herald.notice(key, spike, judged, Turn.OPENED, episode.alarms)
+        run.openings.append(_Opening(key, spike, notice, run.silent(key)))
 
 
 def _opening(run: _Watch, key: Key, judged: Judged) -> int | None:
@@ -320,26 +395,69 @@ def _more_than_its_parts(run: _Watch, key: Key, detected: int) -> bool:
     return bool(judged.score[detected, 0] >= run.lookout.limits(key)[detected])
 
 
-def _open(run: _Watch, key: Key, spike: Spike, notice: Notice) -> None:
-    owner = run.config.touchpoints[key.touchpoint].owner
+def _open(run: _Watch) -> None:
+    """Open what is to be opened at once: alerts about the same days are told as one incident."""
+    told: list[Told] = []
     with run.db.write() as connection:
-        alert_id = alerts.open_alert(
-            connection,
-            spike=spike,
-            touchpoint=key.touchpoint,
-            source=key.source,
-            owner=owner,
-            shadow=run.shadow,
-            evidence=evidence(notice),
-            now=run.now,
-        )
-        if alert_id is None:
-            return
-        if not run.shadow:
-            run.herald.tell(connection, replace(notice, alert=alert_id), owner)
-    run.done.opened.append(alert_id)
-    if run.shadow:
-        run.done.shadow.append(alert_id)
+        for each in run.openings:
+            owner = run.config.touchpoints[each.key.touchpoint].owner
+            alert_id = alerts.open_alert(
+                connection,
+                spike=each.spike,
+                touchpoint=each.key.touchpoint,
+                source=each.key.source,
+                owner=owner,
+                shadow=each.silent,
+                evidence=evidence(each.notice),
+                now=run.now,
+            )
+            if alert_id is None:
+                continue
+            run.done.opened.append(alert_id)
+            if each.silent:
+                run.done.shadow.append(alert_id)
+            else:
+                told.append(Told(replace(each.notice, alert=alert_id), owner))
+        _tell_together(run, connection, told)
+
+
+def _tell_together(run: _Watch, connection: Connection, told: Sequence[Told]) -> None:
+    standing = [
+        _member(run, _key(row), row.id, row, row.incident)
+        for row in run.past
+        if row.state.active and not row.shadow and row.touchpoint in run.config.touchpoints
+    ]
+    new = [_member(run, each.notice.key, each.notice.alert, each.notice.found) for each in told]
+    group = incident.gathered(new, standing)
+    for member in group.members if group else ():
+        alerts.join_incident(connection, member.alert, group.leader if group else 0, now=run.now)
+    for each in told:
+        alerts.mark_told(connection, each.notice.alert, severity=each.notice.severity, now=run.now)
+    if group:
+        told = [
+            each._replace(notice=replace(each.notice, incident=group.beside(each.notice.alert)))
+            for each in told
+        ]
+    run.herald.tell(connection, told)
+
+
+def _member(
+    run: _Watch, key: Key, alert: int, found: AlertRow | Spike, leader: int | None = None
+) -> Member:
+    touchpoint = run.config.touchpoints[key.touchpoint]
+    return Member(
+        alert=alert,
+        key=key,
+        touchpoint=touchpoint.name,
+        stage=touchpoint.stage,
+        sources=run.lookout.sources(key),
+        severity=found.severity,
+        observed=found.observed,
+        expected=found.expected,
+        first_day=found.first_day,
+        last_day=found.last_day,
+        incident=leader,
+    )
 
 
 # The past, replayed.

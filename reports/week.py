@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta, tzinfo
 from enum import StrEnum
 from gettext import NullTranslations
@@ -14,10 +14,13 @@ from statistics import NormalDist
 
 from ..storage.vocabulary import AlertState, Outcome, Severity
 from . import i18n
+from .news import Accuracy, Corrected, Driver, SiteWeek, SurveyWeek, ThemeLine, TraitLine
+from .praise import Praised
 from .scorecard import Score, Scorecard, Telling
 from .voices import Voice
 
 WEEK = timedelta(days=7)
+_FIRST = 3
 _NAME = re.compile(r"(\d{4})-W(\d{2})")
 _Z95 = NormalDist().inv_cdf(0.975)
 
@@ -111,6 +114,7 @@ class Trust:
     pending: int
     corrected: int
     mismatches: int
+    accuracy: Accuracy | None = None
 
     @property
     def troubled(self) -> int:
@@ -153,9 +157,10 @@ class WeekPoint:
 class Digest:
     """One week told to one subscriber: plain values, everything the mail says.
 
-    ``touchpoints`` is empty for the whole journey. ``share`` counts negative feedback among the
-    tagged; ``before`` the same over the four weeks before. ``rehearsed`` alerts were found while
-    the brand is in shadow and told to nobody.
+    ``touchpoints`` is empty for the whole journey, ``sources`` for all. ``share`` counts negative
+    feedback among the tagged; ``before`` the same over the four weeks before. ``rehearsed`` alerts
+    were found while the brand is in shadow and told to nobody. ``always`` says that the reader
+    wants to be told of a week without news, too.
     """
 
     week: str
@@ -177,6 +182,42 @@ class Digest:
     voices: tuple[Voice, ...]
     replies: Replies
     trust: Trust
+    sources: tuple[str, ...] = ()
+    always: bool = False
+    traits: Mapping[str, tuple[TraitLine, ...]] = field(default_factory=dict)
+    drivers: tuple[Driver, ...] = ()
+    themes: tuple[ThemeLine, ...] = ()
+    praised: tuple[Praised, ...] = ()
+    sites: tuple[SiteWeek, ...] = ()
+    surveys: tuple[SurveyWeek, ...] = ()
+    corrected: tuple[Corrected, ...] = ()
+
+    @property
+    def quoted(self) -> tuple[int, ...]:
+        """Ids of all feedback whose words or names it bears."""
+        themes = [each.feedback_id for theme in self.themes for each in theme.voices]
+        named = [each for praised in self.praised for each in praised.feedback]
+        voices = [each.feedback_id for each in self.voices]
+        return tuple(dict.fromkeys([*voices, *themes, *named]))
+
+    @property
+    def first(self) -> tuple[Score, ...]:
+        """What deserves attention first: gaps that are more than chance, by what they cost."""
+        return tuple(each for each in self.scorecard.costliest if each.clear_gap)[:_FIRST]
+
+    @property
+    def risen(self) -> tuple[Score, ...]:
+        """Touchpoints clearly better than in the four weeks before, the most improved first."""
+        moved = [each for each in self.scorecard.scores if each.stands_out]
+        risen = [each for each in moved if (each.change or 0.0) > 0]
+        return tuple(sorted(risen, key=lambda each: -(each.change or 0.0)))
+
+    @property
+    def fallen(self) -> tuple[Score, ...]:
+        """Touchpoints clearly worse than in the four weeks before, the worst decline first."""
+        moved = [each for each in self.scorecard.scores if each.stands_out]
+        fallen = [each for each in moved if (each.change or 0.0) < 0]
+        return tuple(sorted(fallen, key=lambda each: each.change or 0.0))
 
     @property
     def headline(self) -> str:
@@ -216,7 +257,7 @@ def nothing(digest: Digest) -> str | None:
     """Why this week needs no mail; a week that nobody watched is news, not silence."""
     if not digest.trust.sources:
         return "no source is configured"
-    if digest.alerts or digest.trust.pending:
+    if digest.always or digest.alerts or digest.trust.pending or digest.corrected:
         return None
     watched = digest.trust.coverage.value == 1
     if not watched and not digest.touchpoints:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, fields
 from datetime import date, datetime
+from enum import StrEnum
 from typing import Any
 
 from sqlalchemy import Connection, Row, insert, select, update
@@ -15,6 +16,22 @@ from .vocabulary import AlertState, Severity, Spike
 
 SYSTEM = "ouvidor"
 """Who acted when no person did."""
+
+LIFE = "life"
+"""The key of the evidence under which stands what was done with an alert, not what was found."""
+
+
+class Lesson(StrEnum):
+    """Why an alert is dismissed; the first two say that it should not have been told."""
+
+    EXPECTED = "expected"
+    WRONG_TAG = "wrong_tag"
+    DUPLICATE = "duplicate"
+
+    @property
+    def needless(self) -> bool:
+        """Whether the next alert about the same needs more evidence."""
+        return self is not Lesson.DUPLICATE
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,6 +58,35 @@ class AlertRow:
     score: float
     reason: str
     evidence: Mapping[str, Any]
+
+    def _life(self, name: str) -> Any:
+        return self.evidence.get(LIFE, {}).get(name)
+
+    @property
+    def muted_until(self) -> date | None:
+        """The last day on which nothing is told about it."""
+        return date.fromisoformat(day) if (day := self._life("muted_until")) else None
+
+    @property
+    def incident(self) -> int | None:
+        """The alert that leads the incident it belongs to; itself for the leader."""
+        number: int | None = self._life("incident")
+        return number
+
+    @property
+    def lesson(self) -> Lesson | None:
+        """Why it was dismissed, where somebody said so."""
+        return Lesson(name) if (name := self._life("lesson")) else None
+
+    @property
+    def told_at(self) -> datetime:
+        """When somebody was told last."""
+        return datetime.fromisoformat(at) if (at := self._life("told_at")) else self.opened_at
+
+    @property
+    def told_severity(self) -> Severity:
+        """How grave it was when somebody was told last."""
+        return Severity(name) if (name := self._life("told_severity")) else self.severity
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -161,12 +207,34 @@ def update_alert(
     """The matter goes on: newest figures; the first detection day stays what it was."""
     found = _found(spike)
     del found["detected_on"]
+    life = {LIFE: kept} if (kept := read(connection, alert_id).evidence.get(LIFE)) else {}
     connection.execute(
         update(t.alert)
         .where(t.alert.c.id == alert_id)
-        .values(found | {"updated_at": now, "evidence": dict(evidence)})
+        .values(found | {"updated_at": now, "evidence": dict(evidence) | life})
     )
     _note(connection, alert_id, now, SYSTEM, what, "")
+
+
+def mark_told(connection: Connection, alert_id: int, *, severity: Severity, now: datetime) -> None:
+    """Somebody is told: the next message needs a higher severity, or time."""
+    told = {"told_at": now.isoformat(), "told_severity": severity.value}
+    _live(connection, alert_id, told)
+    speaks = update(t.alert).where(t.alert.c.id == alert_id).values(shadow=False)
+    connection.execute(speaks)
+
+
+def join_incident(connection: Connection, alert_id: int, leader: int, *, now: datetime) -> None:
+    """Put an alert under the incident that another alert (or itself) leads; once is enough."""
+    if read(connection, alert_id).incident is None:
+        _live(connection, alert_id, {"incident": leader})
+        _note(connection, alert_id, now, SYSTEM, "grouped", f"incident {leader}")
+
+
+def _live(connection: Connection, alert_id: int, changes: Mapping[str, Any]) -> None:
+    evidence = dict(read(connection, alert_id).evidence)
+    evidence[LIFE] = evidence.get(LIFE, {}) | changes
+    connection.execute(update(t.alert).where(t.alert.c.id == alert_id).values(evidence=evidence))
 
 
 def close_alert(
@@ -208,6 +276,53 @@ def assign(db: Database, alert_id: int, *, owner: str, by: str, now: datetime) -
             update(t.alert).where(t.alert.c.id == alert_id).values(owner=owner, updated_at=now)
         )
         _note(connection, alert_id, now, by, "assigned", owner)
+
+
+def comment(db: Database, alert_id: int, *, text: str, by: str, now: datetime) -> None:
+    """Write a line of history; closed alerts take comments, too."""
+    with db.write() as connection:
+        read(connection, alert_id)
+        _note(connection, alert_id, now, by, "commented", text)
+
+
+def mute(
+    db: Database, alert_id: int, *, until: date | None, by: str, note: str, now: datetime
+) -> None:
+    """Tell nobody about this touchpoint (and source) up to a day; None ends the silence."""
+    with db.write() as connection:
+        read(connection, alert_id)
+        _live(connection, alert_id, {"muted_until": until.isoformat() if until else None})
+        said = f"until {until}{f': {note}' if note else ''}" if until else note
+        _note(connection, alert_id, now, by, "muted" if until else "unmuted", said)
+
+
+def dismiss(
+    db: Database,
+    alert_id: int,
+    *,
+    lesson: Lesson | None,
+    by: str,
+    note: str,
+    now: datetime,
+    duplicate_of: int | None = None,
+) -> None:
+    """Close what needs nothing done; the lesson says why, so that the watch can learn.
+
+    Raises StorageError when the alert is closed already, or its double is itself or unknown.
+    """
+    words = [lesson.value if lesson else "", f"of alert {duplicate_of}" if duplicate_of else ""]
+    said = " ".join(filter(None, words))
+    reason = ": ".join(filter(None, (said, note)))
+    with db.write() as connection:
+        if duplicate_of == alert_id:
+            raise StorageError(f"Alert {alert_id} is no duplicate of itself; name the other one.")
+        if duplicate_of is not None:
+            leader = read(connection, duplicate_of).incident or duplicate_of
+            join_incident(connection, alert_id, leader, now=now)
+        state = AlertState.DISMISSED
+        close_alert(connection, alert_id, state=state, by=by, reason=reason, now=now)
+        if lesson:
+            _live(connection, alert_id, {"lesson": lesson.value})
 
 
 def close(

@@ -140,7 +140,7 @@ def save(db: Database, results: Sequence[tuple[Untagged, Annotation]], *, now: d
             for untagged, annotation in results
             if untagged.id in current and current[untagged.id].content_hash == untagged.content_hash
         ]
-        people = _corrections(connection, [untagged.id for untagged, _ in kept])
+        people = corrections_of(connection, [untagged.id for untagged, _ in kept])
         final = [(u, corrected(a, people.get(u.id, ()))) for u, a in kept]
         _write(connection, final, now)
         _count_again(connection, [current[untagged.id] for untagged, _ in kept])
@@ -221,7 +221,8 @@ def _aspect_row(feedback_id: int, aspect: Aspect) -> dict[str, Any]:
     }
 
 
-def _corrections(connection: Connection, ids: Sequence[int]) -> dict[int, list[Correction]]:
+def corrections_of(connection: Connection, ids: Sequence[int]) -> dict[int, list[Correction]]:
+    """What people said of these, oldest first."""
     query = (
         select(t.correction).where(t.correction.c.feedback_id.in_(ids)).order_by(t.correction.c.id)
     )
@@ -301,6 +302,21 @@ def correct(db: Database, correction: Correction) -> None:
         mark_dirty(connection, row.source_id, [row.day])
 
 
+def withdraw(db: Database, feedback_id: int, before: Annotation, *, now: datetime) -> None:
+    """Take the last correction of a feedback back, as if it had never been said.
+
+    ``before`` is the annotation as it stood then.
+    """
+    last = select(func.max(t.correction.c.id)).where(t.correction.c.feedback_id == feedback_id)
+    with db.write() as connection:
+        row = connection.execute(_state([feedback_id])).one()
+        query = select(t.feedback, t.source.c.name.label("source")).join(t.source)
+        untagged = _untagged(connection.execute(query.where(t.feedback.c.id == row.id)).one())
+        connection.execute(delete(t.correction).where(t.correction.c.id.in_(last)))
+        _write(connection, [(untagged, before)], now)
+        mark_dirty(connection, row.source_id, [row.day])
+
+
 def read(connection: Connection, feedback_id: int) -> Annotation:
     """The annotation of one feedback; raises StorageError when there is none."""
     row = connection.execute(
@@ -343,7 +359,38 @@ def _aspect(row: Row[Any]) -> Aspect:
 def corrections(db: Database, feedback_id: int) -> list[Correction]:
     """What people said of one feedback, oldest first."""
     with db.read() as connection:
-        return _corrections(connection, [feedback_id]).get(feedback_id, [])
+        return corrections_of(connection, [feedback_id]).get(feedback_id, [])
+
+
+def voice_since(db: Database, *, since: date) -> tuple[datetime, float] | None:
+    """When the newest tagger began to speak of the days since one, and the part others still hold.
+
+    None where nothing is tagged. A tagger that went over the past again began when it did so.
+    """
+    query = (
+        select(func.min(t.annotation.c.annotated_at).label("began"), func.count().label("pieces"))
+        .join(t.feedback)
+        .where(t.feedback.c.day >= since)
+        .group_by(t.annotation.c.tagger)
+    )
+    with db.read() as connection:
+        rows = connection.execute(query).all()
+    if not rows:
+        return None
+    newest = max(rows, key=lambda row: (row.began, row.pieces))
+    return newest.began, 1 - newest.pieces / sum(row.pieces for row in rows)
+
+
+def doubt(db: Database, ids: Sequence[int]) -> int:
+    """Ask people about annotations that turned out wrong; returns how many go to their queue."""
+    machine = (t.annotation.c.basis != Basis.HUMAN.value) & ~t.annotation.c.uncertain
+    with db.write() as connection:
+        changed = connection.execute(
+            update(t.annotation)
+            .where(t.annotation.c.feedback_id.in_(ids), machine)
+            .values(uncertain=True)
+        )
+    return int(changed.rowcount)
 
 
 def taggers(db: Database) -> dict[str, int]:

@@ -18,7 +18,7 @@ BUSY_SECONDS = 60
 """How long a writer waits for another one before it gives up. For SQLite, ``?timeout=`` in the URL
 says otherwise."""
 
-HEAD = "0002"
+HEAD = "0003"
 """The schema this program writes; the last file in ``migrations/versions``."""
 
 _MIGRATION_LOCK = 0x0D1D0
@@ -113,8 +113,11 @@ _REASONS = {
     "readonly": "may not be written; give this user the right to write file and folder",
     "unable to open": "cannot be opened; check that its folder exists and may be written",
     "disk is full": "cannot grow because the disk is full; free some space and try again",
-    "malformed": "is damaged; restore it from a backup",
-    "not a database": "is not a database; name another file or restore it from a backup",
+    "malformed": "is damaged; restore it from a backup with `ouvidor db restore FILE`",
+    "not a database": (
+        "is not a database; name another file or restore it from a backup with "
+        "`ouvidor db restore FILE`"
+    ),
     "disk i/o error": "cannot be read or written (disk error); check the disk",
 }
 
@@ -204,6 +207,11 @@ def _migrate(database: Database) -> None:
                 "upgrade this program or name another database."
             )
         upgrade(connection)
+
+
+def unprepared(url: str) -> Database:
+    """The database at ``url`` as it is: nothing is read, nothing migrated. Raises StorageError."""
+    return Database(_engine(url))
 
 
 def open_database(url: str) -> Database:

@@ -63,6 +63,14 @@ def get(db: Database, subscriber: str, week: str) -> Told | None:
     return Told(**row._mapping) if row else None  # noqa: SLF001 - SQLAlchemy's public name for a row's mapping
 
 
+def of_week(db: Database, week: str) -> dict[str, Told]:
+    """What every subscriber was told of a week."""
+    query = select(t.digest).where(t.digest.c.week == week)
+    with db.read() as connection:
+        rows = connection.execute(query).mappings().all()
+    return {row["subscriber"]: Told(**row) for row in rows}
+
+
 def assess(db: Database, touchpoint: str, score: int, *, by: str, note: str, now: datetime) -> None:
     """Keep the team's note, dated; earlier ones stay."""
     with db.write() as connection:

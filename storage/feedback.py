@@ -31,13 +31,15 @@ _ACCENTS = re.compile(r"[\u0300-\u036f]+")
 class Saved:
     """What became of one page.
 
-    ``settled`` of the unchanged were known, in their place, to the last joined run.
+    ``settled`` of the unchanged were known, in their place, to the last joined run; ``fresh`` are
+    the ids of the new, as they are stored.
     """
 
     new: int
     changed: int
     unchanged: int
     settled: int
+    fresh: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,6 +190,7 @@ def _save(
         changed=len(changed),
         unchanged=len(same),
         settled=sum(old.settled and not _moved(old, row) for old, row in same),
+        fresh=frozenset(row["external_id"] for row in fresh),
     )
 
 

@@ -145,6 +145,12 @@ def refused(connection: Connection, recipient: str) -> bool:
     return connection.execute(query).first() is not None
 
 
+def keys(connection: Connection, prefix: str) -> list[str]:
+    """The keys of all messages that begin so."""
+    query = select(t.message.c.key).where(t.message.c.key.startswith(prefix, autoescape=True))
+    return list(connection.execute(query).scalars())
+
+
 def counts(db: Database) -> dict[str, int]:
     """How many messages are in each state."""
     query = select(t.message.c.state, func.count()).group_by(t.message.c.state)

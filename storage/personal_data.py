@@ -87,7 +87,8 @@ _DOCUMENTS = (
     *("rg", "cnh", "pis", "passaporte", "passport", "pasaporte", "dni", "nie", "rut", "curp"),
     *("ssn", "cuit", "cedula", "cédula", "eleitor"),
 )
-_NAMED = (*_DOCUMENTS, "placa", "cnpj")
+# Where the words of a document begin (not the "rg" in "cargo"), and what may be glued to others.
+_NAMED = re.compile(rf"\b(?:{'|'.join(_DOCUMENTS)})|placa|cnpj", re.IGNORECASE)
 _DIGIT = re.compile(r"\d")
 _ZEROS = "0" * 6
 _CONTEXT = 300
@@ -95,11 +96,19 @@ _CONTEXT = 300
 _OPENED = re.compile(r"\(\s|\(?\+|\(")
 
 
+# A moment that is the whole text, as payloads are full of: no kind below is written so.
+_MOMENT = re.compile(
+    r"(?:19|20)\d\d-(?:0[1-9]|1[0-2])-(?:0[1-9]|[12]\d|3[01])"
+    r"(?:[T ](?:[01]\d|2[0-3]):[0-5]\d(?::[0-5]\d(?:\.\d{1,9})?)?"
+    r"(?:Z|[+-](?:0\d|1[0-4]):[0-5]\d)?)?",
+    re.ASCII,
+)
+
+
 def _may_hold_number(text: str) -> bool:
-    if not _DIGIT.search(text):
+    if not _DIGIT.search(text) or _MOMENT.fullmatch(text):
         return False
-    lower = text.lower()
-    return any(name in lower for name in _NAMED) or bool(_MAY_HOLD_NUMBER.search(text))
+    return bool(_NAMED.search(text) or _MAY_HOLD_NUMBER.search(text))
 
 
 def numbers(text: str) -> Iterator[Find]:

@@ -122,10 +122,15 @@ def mask_payload(raw: str, key: bytes, author: str | None = None) -> str:
         return str(_masked(raw, key, author))
 
 
+@lru_cache(maxsize=1024)  # a source has few names for its fields
+def _name(name: str) -> str:
+    return clean(name)
+
+
 def _masked(value: Any, key: bytes, author: str | None) -> Any:
     if isinstance(value, dict):
         return {
-            clean(name): clean_all(each) if _ID.search(name) else _masked(each, key, author)
+            _name(name): clean_all(each) if _ID.search(name) else _masked(each, key, author)
             for name, each in value.items()
         }
     if isinstance(value, list):

@@ -8,16 +8,18 @@ from datetime import date, datetime
 from typing import Any
 
 import zstandard
-from sqlalchemy import Connection, Row, Select, Table, delete, insert, or_, select, update
+from sqlalchemy import Connection, Row, Select, Table, delete, func, insert, or_, select, update
 
 from . import tables as t
 from .annotations import Correction, corrections, read
 from .database import Database, StorageError, upsert
 from .feedback import fold, forgotten, mark_dirty
-from .vocabulary import Annotation, Sentiment
+from .vocabulary import Annotation, Basis, Sentiment
 
 _PAGE = 1000
 _QUOTES = "quotes"
+_AGAINST = 2
+"""Stars between what the text says and what the customer gave."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,6 +36,8 @@ class Wanted:
     until: date | None = None
     author: str | None = None
     uncertain: bool | None = None
+    worth_asking: bool = False
+    """Only what a machine read, and read unsurely or against the customer's own stars."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -138,6 +142,9 @@ def _matching(wanted: Wanted) -> Select[Any]:
     for column, value in equal:
         if value is not None:
             query = query.where(column == value)
+    if wanted.worth_asking:
+        against = func.abs(annotation.stars - feedback.stars) >= _AGAINST
+        query = query.where(annotation.basis == Basis.TEXT.value, annotation.uncertain | against)
     if wanted.since:
         query = query.where(feedback.day >= wanted.since)
     if wanted.until:

@@ -3,11 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
+from math import isclose
 from typing import Any
 
-from sqlalchemy import Row, Select, case, delete, func, insert, literal, select, text, union_all
+from sqlalchemy import (
+    Connection,
+    Row,
+    Select,
+    case,
+    delete,
+    func,
+    insert,
+    literal,
+    select,
+    text,
+    union_all,
+)
 
 from . import tables as t
 from .database import Database, upsert
@@ -154,6 +167,35 @@ def rebuild(db: Database) -> int:
     return refresh(db)
 
 
+def astray(db: Database) -> int:
+    """How many counted rows are not what the raw tables say; none, or `rebuild` mends them."""
+    refresh(db)
+    wrong = 0
+    with db.read() as connection:
+        for source_id in connection.scalars(select(t.source.c.id)).all():
+            known = select(t.feedback.c.day).where(t.feedback.c.source_id == source_id)
+            stored = select(t.series.c.day).where(t.series.c.source_id == source_id)
+            both = known.where(t.feedback.c.day.is_not(None)).union(stored)
+            days = sorted(connection.scalars(both))
+            for start in range(0, len(days), _BATCH):
+                wrong += _astray(connection, source_id, days[start : start + _BATCH])
+    return wrong
+
+
+def _astray(connection: Connection, source_id: int, days: list[date]) -> int:
+    here = (t.series.c.source_id == source_id) & t.series.c.day.in_(days)
+    stored = {row[1:3]: row[3:] for row in connection.execute(select(t.series).where(here))}
+    true = {row[1:3]: row[3:] for row in connection.execute(_counted(source_id, days))}
+    return sum(not _same(stored.get(key), true.get(key)) for key in stored.keys() | true.keys())
+
+
+def _same(one: Sequence[Any] | None, other: Sequence[Any] | None) -> bool:
+    """Whether two rows of figures agree; sums of fractions depend on their order."""
+    if one is None or other is None:
+        return False
+    return all(isclose(*pair, abs_tol=1e-6) for pair in zip(one, other, strict=True))
+
+
 def daily(
     db: Database, *, since: date, until: date, touchpoints: Sequence[str] | None = None
 ) -> list[SeriesDay]:
@@ -271,6 +313,19 @@ def _quotes(touchpoint: str) -> Select[Any]:
     if touchpoint:
         query = query.join(t.aspect).where(t.aspect.c.touchpoint == touchpoint)
     return query
+
+
+def quotes_of(db: Database, ids: Sequence[int]) -> list[Quote]:
+    """Feedback by id, in the order of the ids; what was erased is left out."""
+    query = _quotes(WHOLE).where(t.feedback.c.id.in_(ids))
+    with db.read() as connection:
+        found = {row.id: quote(row) for row in connection.execute(query)}
+    return [found[each] for each in ids if each in found]
+
+
+def moved(said: Quote, span: tuple[int, int]) -> Quote:
+    """The same feedback with its evidence elsewhere in the text."""
+    return replace(said, span=span)
 
 
 def quote(row: Row[Any]) -> Quote:

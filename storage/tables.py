@@ -384,6 +384,49 @@ alert_event = Table(
     Index("ix_alert_event_alert_id", "alert_id"),
 )
 
+# One week studied: which new phrases came up, and how the brand came across.
+study = Table(
+    "study",
+    metadata,
+    # Monday of the ISO week.
+    Column("week", Date, primary_key=True),
+    Column("tagger", Text, nullable=False),
+    Column("built_at", Instant, nullable=False),
+)
+
+theme = Table(
+    "theme",
+    metadata,
+    Column("week", ForeignKey("study.week", ondelete="CASCADE"), primary_key=True),
+    Column("rank", SmallInteger, primary_key=True),
+    Column("phrase", Text, nullable=False),
+    Column("phrases", Json, nullable=False),
+    # What most of its texts are about; null where there is no such touchpoint.
+    Column("touchpoint", Text),
+    Column("sources", Json, nullable=False),
+    # Texts of the last four weeks and of the twelve before them, and of how many.
+    Column("now", Integer, nullable=False),
+    Column("now_of", Integer, nullable=False),
+    Column("before", Integer, nullable=False),
+    Column("before_of", Integer, nullable=False),
+    Column("negatives", Integer, nullable=False),
+    # Ids, so that no words outlive theirs.
+    Column("quotes", Json, nullable=False),
+)
+
+posture = Table(
+    "posture",
+    metadata,
+    Column("week", ForeignKey("study.week", ondelete="CASCADE"), primary_key=True),
+    Column("touchpoint", Text, primary_key=True),
+    Column("trait", Text, primary_key=True),
+    # Remarks of the last four weeks that touch the trait, and how many show it.
+    Column("remarks", Integer, nullable=False),
+    Column("shows", Integer, nullable=False),
+    Column("score_sum", Float, nullable=False),
+    Column("score_squares", Float, nullable=False),
+)
+
 digest = Table(
     "digest",
     metadata,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from datetime import date
 from itertools import takewhile
 from math import ceil
 from typing import Any
@@ -17,6 +18,12 @@ from sqlalchemy import create_engine, text
 
 pytest.register_assert_rewrite("histories.life")
 
+from histories.apis import (  # noqa: E402 - after the rewrite
+    ShelvedBusiness,
+    ShelvedCfpb,
+    ShelvedPlay,
+    ShelvedReclameAqui,
+)
 from histories.drawing import Crash, History, Turn, histories  # noqa: E402 - after the rewrite
 from histories.life import House, live  # noqa: E402 - same
 from histories.paging import ChangeLog, NewestFeed, OldestFeed, Window  # noqa: E402 - same
@@ -123,6 +130,14 @@ LOST_ONCE = {
         size=2,
         reach=10,
         turns=(Turn(15, (new(), new())), Turn(15, (Event(What.LATE, 0, 60),))),
+    ),
+    # Changed ones came in before the page that was read last, and it looked like a circle for ever.
+    "a page that moved down": History(
+        "reclame_aqui, changes with an overlap",
+        size=1,
+        reach=10,
+        turns=(Turn(15), Turn(15, during=((), (Event(What.BACK, 0, 1),)))),
+        start=9,
     ),
     "a whole reading that died": History(
         "a window of dates",
@@ -233,6 +248,35 @@ class KnowsNoCap(AppStore):
             yield replace(page, capped=False)
 
 
+class ForgetsTheTop(ShelvedBusiness):
+    """Goes on with a broken reading of everything, and never looks at what came meanwhile."""
+
+    def first(self, mark: Mark) -> Ask:
+        ask = super().first(mark)
+        return replace(ask, step={**ask.step, "until": None})
+
+
+class KnowsNoWindow(ShelvedPlay):
+    """Does not know that Google shows a week and no more."""
+
+    window = None
+
+
+class LeavesTheRest(ShelvedReclameAqui):
+    """Takes a reading that was broken off for one that was done."""
+
+    def first(self, mark: Mark) -> Ask:
+        return super().first({"known": mark.get("next") or mark.get("known")})
+
+
+class NeverLooksBack(ShelvedCfpb):
+    """Reads what was received since the last run, as if nothing could be answered later."""
+
+    def _since(self, step: Mark) -> date | None:
+        whole = step.get("proof") or not step.get("known")
+        return None if whole else date.fromisoformat(step["known"])
+
+
 SABOTEURS: list[tuple[str, type[Collector[Any]]]] = [
     ("newest, by page", StopsAtTheKnown),
     ("newest, by token", NaiveWatermark),
@@ -241,6 +285,10 @@ SABOTEURS: list[tuple[str, type[Collector[Any]]]] = [
     ("a window of dates", LeavesTheSecondOut),
     ("oldest, by token", NamesByWords),
     ("app_store", KnowsNoCap),
+    ("google_business, the whole list", ForgetsTheTop),
+    ("google_play, a week by token", KnowsNoWindow),
+    ("reclame_aqui, changes with an overlap", LeavesTheRest),
+    ("cfpb, behind the last", NeverLooksBack),
 ]
 
 

@@ -204,7 +204,7 @@ def test_what_nobody_knows_is_counted(tmp_path: Path) -> None:
         ),
         ({"Nota": "11"}, "none from 0 to 10"),
         ({"Id HugMe": ""}, "no id"),
-        ({}, "stands in an earlier row"),
+        ({"Nota": "9"}, "stands in an earlier row"),
     ],
 )
 def test_a_bad_row_is_set_aside(tmp_path: Path, row: dict[str, str], reason: str) -> None:
@@ -212,6 +212,11 @@ def test_a_bad_row_is_set_aside(tmp_path: Path, row: dict[str, str], reason: str
     assert len(page.items) == 1
     assert page.rejected[0].where == "row 6"
     assert reason in page.rejected[0].reason
+
+
+def test_a_row_that_stands_there_twice_is_counted_and_not_set_aside(tmp_path: Path) -> None:
+    (page,) = read(tmp_path, written([*TITLES, *grid({}, {}, {})]))
+    assert (len(page.items), page.rejected, page.repeated) == (1, [], 2)
 
 
 @pytest.mark.parametrize(

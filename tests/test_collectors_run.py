@@ -286,3 +286,20 @@ def test_real_recordings_twice_through_the_whole_run(
     again = kit.run(app="1404176564", country="jp", format=style, full=True)
     assert (again.outcome, again.new, again.changed) == (Outcome.COMPLETE, 0, 0)
     assert again.unchanged == 50
+
+
+def test_a_run_keeps_counts_of_fields_and_of_the_parts_that_brought_something(
+    tmp_path: Path,
+) -> None:
+    fixture = suite.HERE / "google_business"
+    with suite.kit("google_business", fixture, tmp_path / "house") as kit:
+        kit.show("first")
+        report = kit.run()
+        details = kit.details()
+        assert details["fields"][""] == report.new > 0
+        assert 0 < details["fields"]["stars"] <= report.new
+        assert sum(details["brought"].values()) == report.new
+        assert set(kit.told["source"]["locations"]) <= set(details["brought"])
+        again = kit.run(full=True)
+        assert again.new == 0
+        assert sum(kit.details()["brought"].values()) == 0

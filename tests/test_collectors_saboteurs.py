@@ -237,13 +237,15 @@ SABOTEURS: list[tuple[int, type[Collector[Any]]]] = [
 def test_the_contract_rejects(
     clause: int,
     saboteur: type[Collector[Any]],
+    database_url: str,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setitem(kinds(), saboteur.kind, saboteur)
     fixture = suite.fixtures(saboteur.kind)[0]
+    server = "" if database_url.startswith("sqlite") else database_url
     with (
-        suite.kit(saboteur.kind, fixture, tmp_path / "house") as kit,
+        suite.kit(saboteur.kind, fixture, tmp_path / "house", server) as kit,
         pytest.raises(AssertionError),
     ):
         suite.CLAUSES[clause](kit)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
 from importlib import resources
 from pathlib import Path
 
@@ -172,3 +173,26 @@ def test_the_example_is_a_whole_journey() -> None:
     assert len(mapped) == len(set(mapped))
     assert set(Topic) - set(mapped) == {Topic.BRAND_GENERAL}
     assert all(3 <= len(each.examples) <= 5 for each in config.touchpoints.values())
+
+
+@pytest.mark.parametrize(
+    ("clock", "until"),
+    [("21:59", None), ("22:00", "07:00"), ("23:30", "07:00"), ("06:59", "07:00"), ("07:00", None)],
+)
+def test_quiet_hours_go_over_midnight(clock: str, until: str | None) -> None:
+    text = BRAND + '[subscribers.ana]\naddress = "ana@example.com"\nquiet_hours = "22:00-07:00"\n'
+    config = parse(text + 'severity = "warning"\n')
+    quiet = config.subscribers["ana"].quiet_hours
+    assert quiet is not None
+    now = datetime.fromisoformat(f"2026-10-05T{clock}").replace(tzinfo=config.brand.zone)
+    over = quiet.over_at(now.astimezone(UTC), config.brand.zone)
+    assert over >= now
+    assert over == now if until is None else f"{over.astimezone(now.tzinfo):%H:%M}" == until
+    assert over - now < timedelta(hours=12)
+
+
+@pytest.mark.parametrize("hours", ["22-7", "25:00-07:00", "07:00-07:00", "22:00"])
+def test_hours_that_are_none_are_refused(hours: str) -> None:
+    sentence = refused(BRAND + f'[chat.team]\nurl = {{ env = "HOME" }}\nquiet_hours = "{hours}"')
+    assert "chat.team.quiet_hours" in sentence
+    assert "'22:00-07:00'" in sentence

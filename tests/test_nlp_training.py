@@ -16,7 +16,7 @@ from ouvidor.nlp.features import Encoder
 from ouvidor.nlp.heads import Head, Heads, HeadsError, Similarity, sigmoid, softmax
 from ouvidor.nlp.training import apart, data, examples, network, phrases, tune
 from ouvidor.nlp.training.calibrate import calibrated, cutoffs, doubt, warmths
-from ouvidor.nlp.training.export import SOURCES, Trained, export
+from ouvidor.nlp.training.export import SOURCES, VERSION, Trained, export
 from ouvidor.nlp.training.nearness import learn
 from ouvidor.storage.vocabulary import Sentiment, Topic
 
@@ -90,7 +90,7 @@ def test_the_network_learns_a_handful_by_heart_and_its_adapter_says_the_same() -
     torch.manual_seed(3)
     folder = prepare()
     chosen, rows = handful(folder)
-    net = network.Network(folder)
+    net = network.Network()
     losses = tune.learn(net, [rows] * 30).losses
     assert losses[-1] < losses[0] / 2
 
@@ -105,16 +105,17 @@ def test_the_network_learns_a_handful_by_heart_and_its_adapter_says_the_same() -
 
 @pytest.mark.slow
 def test_a_training_that_was_stopped_goes_on_where_it_was(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path,
 ) -> None:
     """Killed after its first saved state and called again: the losses of an undisturbed one."""
     folder = prepare()
     _, rows = handful(folder)
-    monkeypatch.setattr(tune, "_SAVE_EVERY", 2)
 
     def learnt(batches: list[list[network.Encoded]], state: Path) -> list[float]:
         torch.manual_seed(3)
-        return tune.learn(network.Network(folder), batches, [rows], state=state).losses
+        return tune.learn(
+            network.Network(), batches, [rows], state=state, pace=tune.Pace(save_every=2)
+        ).losses
 
     class KilledError(Exception):
         pass
@@ -211,7 +212,7 @@ def test_saved_heads_say_the_same_after_loading(tmp_path: Path) -> None:
     assert after.layers == (9, 11)
     assert after.cutoffs[Topic.DELIVERY] == 0.4
     assert (after.uncertain, after.warmths) == (0.6, {"romance": 1.1})
-    assert after.version.startswith("e5s-3.")
+    assert after.version.startswith(f"{VERSION}.")
     assert list(after.adapter) == ["layer.4.output.dense.a"]
 
 

@@ -86,7 +86,7 @@ def test_every_turn_is_told_in_every_language(locale: str, turn: Turn) -> None:
     assert "14" in rendered.html
     assert all(f"cid:{name}" in rendered.html for name in images)
     todo = "ouvidor alerts ack 17" in rendered.text
-    assert todo is (turn in {Turn.OPENED, Turn.ESCALATED})
+    assert todo is (turn not in {Turn.RESOLVED, Turn.RETRACTED})
 
 
 def test_the_languages_differ() -> None:

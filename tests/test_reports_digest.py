@@ -5,7 +5,6 @@ from __future__ import annotations
 import email
 import email.policy
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from email.message import EmailMessage
 from pathlib import Path
@@ -13,8 +12,9 @@ from zoneinfo import ZoneInfo
 
 import pytest
 from sqlalchemy import select
+from weeks import GOOD, MONDAY, NOW, START, TOML, WEEK, Said, World, crowd
 
-from ouvidor.config import Config, parse
+from ouvidor.config import parse
 from ouvidor.reports import digest as digests_of
 from ouvidor.reports import letter
 from ouvidor.reports.digest import build, digest
@@ -35,136 +35,12 @@ from ouvidor.storage.database import Database, open_database
 from ouvidor.storage.feedback import Door
 from ouvidor.storage.vocabulary import (
     AlertState,
-    Annotation,
-    Aspect,
-    Basis,
-    Distribution,
     Feedback,
     Kind,
     Outcome,
-    Reply,
-    Sentiment,
     Severity,
     Spike,
 )
-
-NOW = datetime(2026, 10, 5, 15, tzinfo=UTC)
-WEEK = "2026-W40"
-MONDAY = date(2026, 9, 28)
-START = datetime(2026, 9, 28, 3, tzinfo=UTC)
-"""Midnight of that Monday in São Paulo."""
-
-BAD, GOOD = Sentiment.NEGATIVE, Sentiment.POSITIVE
-TOML = """
-[brand]
-name = "Casa Aurora"
-locale = "en"
-
-[sources.shop]
-kind = "file"
-
-[touchpoints.delivery]
-name = "Delivery"
-stage = "after"
-topics = ["delivery"]
-owner = "ana@aurora.example"
-
-[touchpoints.app]
-name = "App"
-stage = "before"
-topics = ["app_stability"]
-
-[subscribers.carla]
-address = "carla@aurora.example"
-
-[subscribers.ana]
-address = "ana@aurora.example"
-locale = "pt-BR"
-touchpoints = ["delivery"]
-
-[subscribers.bento]
-address = "bento@aurora.example"
-digest = false
-"""
-MAIL = '[mail]\nhost = "127.0.0.1"\nsender = "ouvidor@aurora.example"\n'
-
-
-@dataclass(frozen=True)
-class Said:
-    """What somebody said, and what the tagger made of it."""
-
-    text: str
-    sentiment: Sentiment = BAD
-    about: str | None = "delivery"
-    stars: int | None = None
-    hours: float = 12
-    reply: str | None = None
-    url: str | None = None
-    kind: Kind = Kind.REVIEW
-    language: str = "en"
-    sure: bool = True
-    span: tuple[int, int] | None = None
-
-
-@dataclass
-class World:
-    """A brand whose sources are read and tagged as a test says."""
-
-    db: Database
-    door: Door
-    config: Config = field(default_factory=lambda: parse(TOML + MAIL))
-    number: int = 0
-
-    def collect(
-        self,
-        *said: Said,
-        source: str = "shop",
-        days: float = 8,
-        since: datetime = START,
-        outcome: Outcome = Outcome.COMPLETE,
-    ) -> None:
-        """One run of a source that reads ``days`` days from ``since``."""
-        run = runs.open_run(self.db, source=source, kind="file", now=NOW - timedelta(days=60))
-        items = [self._item(each) for each in said]
-        feedback.save_page(self.db, run, items, None, door=self.door, now=NOW)
-        covered = (since, since + timedelta(days=days)) if days else None
-        verdict = runs.Verdict(outcome=outcome, message="", joined=True, covered=covered)
-        runs.close_run(self.db, run, verdict, now=NOW, zone=self.door.zone)
-        self._annotate(said)
-
-    def _item(self, said: Said) -> Feedback:
-        self.number += 1
-        return Feedback(
-            external_id=f"id-{self.number}",
-            kind=said.kind,
-            text=said.text,
-            stars=said.stars,
-            published_at=START + timedelta(hours=said.hours),
-            author=f"person {self.number}",
-            url=said.url,
-            reply=Reply(text=said.reply) if said.reply else None,
-        )
-
-    def _annotate(self, said: tuple[Said, ...]) -> None:
-        claimed = annotations.claim(
-            self.db, limit=999, now=NOW, worker="elsewhere:1:a", lease=timedelta(minutes=5)
-        )
-        told = zip(claimed, said, strict=True)
-        annotations.save(self.db, [(each, annotation(what)) for each, what in told], now=NOW)
-
-
-def annotation(said: Said) -> Annotation:
-    p = Distribution.certain(said.sentiment)
-    aspects = (Aspect(touchpoint=said.about, p=p, span=said.span),) if said.about else ()
-    return Annotation(
-        tagger="tagger 1",
-        basis=Basis.TEXT,
-        language=said.language,
-        p=p,
-        stars=None,
-        uncertain=not said.sure,
-        aspects=aspects,
-    )
 
 
 @pytest.fixture
@@ -178,16 +54,6 @@ def world(tmp_path: Path, door: Door) -> Iterator[World]:
 def anywhere(db: Database, door: Door) -> World:
     """A world on SQLite and one on PostgreSQL, for what depends on the SQL."""
     return World(db, door)
-
-
-def crowd(bad: int, good: int, about: str = "delivery", hours: float = 30) -> list[Said]:
-    """Many voices; every text is somebody's own."""
-    sentiments = [BAD] * bad + [GOOD] * good
-    words = {BAD: "It came late and broken", GOOD: "All is well and quick"}
-    return [
-        Said(f"{words[each]}, order {n} of {about} {hours}", each, about, hours=hours + n / 9)
-        for n, each in enumerate(sentiments)
-    ]
 
 
 def text_of(world: World, **options: str) -> str:
@@ -293,7 +159,8 @@ In 0 comments the stars contradict the words.
 0 of 1 public comments have a public answer; of the negative ones, 0 of
 1.
 0 of 1 label is uncertain. People corrected 0.
-Tagger: tagger 1.
+Tagger: tagger 1. How often the labels are right here was not measured
+yet.
 
 --
 You get this as a reader of the weekly digest of Casa Aurora. To end it,

@@ -3,6 +3,7 @@ from __future__ import annotations
 import io
 from collections.abc import Sequence
 from datetime import date, timedelta
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -227,3 +228,109 @@ def test_a_span_of_centuries_is_refused() -> None:
     far = {"a": [Day(date(1, 1, 1), 1, None, True), Day(date(9999, 1, 1), 1, None, True)]}
     with pytest.raises(ValueError, match="at most 20 years"):
         list(detect(far, budget_per_month=1))
+
+
+STORY = calm(150, 4)
+STORY[110:116] = [22, 30, 28, 26, 24, 20]
+
+
+def of(counts: Sequence[int | None], start: date = START) -> list[Day]:
+    return [
+        Day(start + timedelta(days=step), count or 0, None, count is not None)
+        for step, count in enumerate(counts)
+    ]
+
+
+@pytest.mark.slow
+@given(st.permutations(["loja", "site", "app"]), st.integers(0, 2**32))
+@settings(max_examples=6, deadline=None)
+def test_the_order_of_series_and_a_replay_change_nothing(order: list[str], seed: int) -> None:
+    lines = {name: of(calm(120, 3, seed + place)) for place, name in enumerate(sorted(order))}
+    lines["site"] = of(STORY[20:140])
+    once = list(detect(lines, budget_per_month=1))
+    again = list(detect({name: lines[name] for name in order}, budget_per_month=1))
+    assert once == again
+    shuffled = {name: list(reversed(one)) for name, one in lines.items()}
+    assert list(detect(shuffled, budget_per_month=1)) == once
+    assert once
+
+
+@pytest.mark.slow
+@given(st.integers(60, 109), st.integers(1, 14))
+@settings(max_examples=6, deadline=None)
+def test_unobserved_days_before_a_spike_neither_hide_nor_double_it(at: int, length: int) -> None:
+    # Whole weeks, so that every day keeps its weekday.
+    gap = [None] * (7 * length)
+    (plain, *_) = list(detect({"one": of(STORY)}, budget_per_month=1))
+    told = list(detect({"one": of([*STORY[:at], *gap, *STORY[at:]])}, budget_per_month=1))
+    opened = [spike for spike in told if spike.severity.rank <= told[0].severity.rank]
+    assert len(opened) == 1
+    late = told[0].detected_on - plain.detected_on - timedelta(days=len(gap))
+    assert timedelta(0) <= late <= timedelta(days=1)
+
+
+@pytest.mark.slow
+@given(st.integers(-400, 400))
+@settings(max_examples=6, deadline=None)
+def test_weeks_earlier_or_later_the_same_is_found(weeks: int) -> None:
+    shift = timedelta(days=7 * weeks)
+    plain = list(detect({"one": of(STORY)}, budget_per_month=1))
+    moved = list(detect({"one": of(STORY, START + shift)}, budget_per_month=1))
+    assert [spike.detected_on - shift for spike in moved] == [each.detected_on for each in plain]
+    assert [spike.score for spike in moved] == [each.score for each in plain]
+
+
+@pytest.mark.slow
+@given(st.integers(0, 2**32), st.floats(0.3, 20), st.integers(1, 6))
+@settings(max_examples=6, deadline=None)
+def test_an_alert_never_tells_the_same_twice(seed: int, mean: float, times: int) -> None:
+    counts = calm(160, mean, seed)
+    for day in range(60, 130):
+        counts[day] *= times
+    told = found(counts)
+    for one, two in pairwise(told):
+        # Told again means graver, or newer days after the alert had been over.
+        graver = two.severity.rank > one.severity.rank
+        assert graver or two.detected_on - one.detected_on > timedelta(days=spikes.QUIET_DAYS)
+        assert two.detected_on > one.detected_on
+
+
+@pytest.mark.slow
+@given(st.integers(0, 2**32), st.sampled_from([0, 1, 10**15]), st.integers(1, 400))
+@settings(max_examples=6, deadline=None)
+def test_series_without_news_say_nothing(seed: int, level: int, length: int) -> None:
+    holes = np.random.default_rng(seed).random(length) < 0.2
+    assert found([None if hole else level for hole in holes]) == []
+
+
+@pytest.mark.slow
+@given(st.integers(10, 15), st.integers(20, 90))
+@settings(max_examples=6, deadline=None)
+def test_astronomical_counts_are_found_and_stay_finite(power: int, at: int) -> None:
+    counts = [10**power] * 100
+    counts[at] = 9 * 10 ** (power + 1)
+    told = found(counts)
+    big = counts[at] > baseline.MOST * 2
+    assert told or big
+    for spike in told:
+        assert np.isfinite([spike.score, spike.expected]).all()
+        assert spike.detected_on == START + timedelta(days=at)
+
+
+def test_late_feedback_is_no_calm_and_no_storm() -> None:
+    """Half of the newest day has come: it is judged as half a day, and learnt as a whole one."""
+    size, rng = 40, np.random.default_rng(3)
+    stream, half, whole = baseline.Stream(size), np.full(size, 0.5), np.ones(size)
+    none, day = np.full(size, np.nan), np.zeros(size, int)
+    last = np.zeros(size)
+    for step in range(120):
+        if step:
+            stream.amend(0, last, none, whole)
+        last = rng.poisson(8, size).astype(float)
+        seen = np.floor(last / 2)
+        observed, expected, *_ = stream.advance(seen, none, day + step % 7, half)
+    assert expected[0].mean() == pytest.approx(4, rel=0.1)
+    assert expected[-1].mean() == pytest.approx(6.5 * 8, rel=0.05)
+    assert observed[-1].mean() == pytest.approx(6.5 * 8, rel=0.05)
+    with pytest.raises(ValueError, match="only the last 7 days"):
+        stream.amend(8, last, none, whole)

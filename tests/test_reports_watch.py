@@ -3,6 +3,7 @@ from __future__ import annotations
 import email
 import email.policy
 import re
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime, time, timedelta
@@ -14,10 +15,12 @@ from sqlalchemy import select
 
 from ouvidor import config as configuration
 from ouvidor.config import Config
+from ouvidor.reports import spikes
 from ouvidor.reports import watch as watching
 from ouvidor.reports.watch import Watched, backtest, outlook, watch
 from ouvidor.storage import alerts, annotations, runs
 from ouvidor.storage import tables as t
+from ouvidor.storage.alerts import Lesson
 from ouvidor.storage.annotations import Correction
 from ouvidor.storage.database import Database
 from ouvidor.storage.feedback import Door, save_page
@@ -101,6 +104,8 @@ class World:
     down: dict[str, set[date]] = field(default_factory=dict)
     bad: Mapping[date, Sequence[str]] = field(default_factory=dict)
     seen: dict[str, date] = field(default_factory=dict)
+    about: tuple[str, ...] = ("delivery",)
+    tagger: str = "t1"
     door: Door = field(default_factory=lambda: Door(b"a key of thirty-two bytes, really", ZONE))
 
     def morning(self, day: date) -> datetime:
@@ -148,13 +153,27 @@ class World:
             for number, (mood, text) in enumerate(texts)
         ]
 
-    def tag(self, now: datetime) -> None:
+    def tag(self, now: datetime, limit: int | None = None) -> None:
         lease = timedelta(minutes=5)
         while claimed := annotations.claim(
-            self.db, limit=500, now=now, worker="elsewhere:1:a", lease=lease
+            self.db, limit=limit or 500, now=now, worker="elsewhere:1:a", lease=lease
         ):
-            said = [(each, annotation("ruim" in each.text)) for each in claimed]
+            said = [(each, self.annotation("ruim" in each.text)) for each in claimed]
             annotations.save(self.db, said, now=now)
+            if limit:
+                return
+
+    def annotation(self, negative: bool) -> Annotation:  # noqa: FBT001 - one fact, in tests only
+        p = Distribution.certain(Sentiment.NEGATIVE if negative else Sentiment.POSITIVE)
+        return Annotation(
+            tagger=self.tagger,
+            basis=Basis.TEXT,
+            language="pt",
+            p=p,
+            stars=None,
+            uncertain=False,
+            aspects=tuple(Aspect(touchpoint=each, p=p, span=(0, 7)) for each in self.about),
+        )
 
     def live(self, since: date, until: date) -> list[Watched]:
         """Every morning: read, tag, watch; before the first one the house was installed."""
@@ -171,19 +190,6 @@ class World:
     def messages(self) -> dict[str, bytes]:
         with self.db.read() as connection:
             return {row.key: row.body for row in connection.execute(select(t.message))}
-
-
-def annotation(negative: bool) -> Annotation:  # noqa: FBT001 - one fact, in tests only
-    p = Distribution.certain(Sentiment.NEGATIVE if negative else Sentiment.POSITIVE)
-    return Annotation(
-        tagger="t1",
-        basis=Basis.TEXT,
-        language="pt",
-        p=p,
-        stars=None,
-        uncertain=False,
-        aspects=(Aspect(touchpoint="delivery", p=p, span=(0, 7)),),
-    )
 
 
 def usual(seed: int, negatives: float = 2, positives: float = 5) -> dict[date, tuple[int, int]]:
@@ -293,9 +299,11 @@ def test_the_same_watch_twice_changes_nothing(world: World) -> None:
     burst(world.script["loja"], start, [16, 15])
     world.live(start, start + timedelta(days=2))
     before, history = world.messages(), alerts.history(world.db, 1)
-    again = watch(world.db, world.config, now=world.morning(start + timedelta(days=2)))
-    changes = [again.opened, again.updated, again.resolved, again.retracted]
-    assert not any(changes)
+    moment = world.morning(start + timedelta(days=2))
+    for zone in (ZONE, ZoneInfo("Asia/Tokyo"), ZoneInfo("UTC")):
+        again = watch(world.db, world.config, now=moment.astimezone(zone))
+        changes = [again.opened, again.updated, again.resolved, again.retracted]
+        assert not any(changes)
     assert world.messages() == before
     assert alerts.history(world.db, 1) == history
 
@@ -477,3 +485,162 @@ def test_the_outlook_says_how_small_a_change_could_be_seen(world: World) -> None
     assert 20 < whole.usual_in_a_week < 36
     assert whole.usual_in_a_week < whole.least_in_a_week
     assert all(part.least_in_a_day < whole.least_in_a_day for part in parts)
+
+
+def close_as(world: World, lesson: Lesson, moment: datetime) -> None:
+    alerts.dismiss(world.db, 1, lesson=lesson, by="ana", note="", now=moment)
+
+
+@slow
+def test_touchpoints_that_alarm_together_are_one_incident_and_one_message(world: World) -> None:
+    world.about = ("delivery", "app")
+    start = INSTALLED + timedelta(days=10)
+    burst(world.script["loja"], start, [18, 17])
+    done = world.live(start, start + timedelta(days=2))
+    opened = ids(done, "opened")
+    assert len(opened) == 2
+    found = [alerts.get(world.db, one) for one in opened]
+    assert {each.touchpoint for each in found} == {"delivery", "app"}
+    assert {each.incident for each in found} <= set(opened)
+    assert len({each.incident for each in found}) == 1
+    keys = [key for key in world.messages() if ":opened:" in key]
+    told = Counter(key.rpartition(":")[2] for key in keys)
+    assert told["carla@example.com"] == told["chat/team"] == 1
+    # Bento hears of the app only, and reads there that delivery alarms as well.
+    (bento,) = [key for key in keys if "bento" in key]
+    mail = email.message_from_bytes(world.messages()[bento], policy=email.policy.default)
+    text = mail.get_body(("plain",))
+    assert text is not None
+    assert "Aplicativo" in mail["Subject"]
+    assert "Entrega" in text.get_content()
+    assert "incidente" in text.get_content()
+    again = watch(world.db, world.config, now=world.morning(start + timedelta(days=2)))
+    assert again.opened == []
+
+
+@slow
+def test_a_muted_matter_is_kept_and_told_when_the_silence_is_over(world: World) -> None:
+    start = INSTALLED + timedelta(days=10)
+    burst(world.script["loja"], start, [18] + [16] * 3 + [60] * 9)
+    world.live(start, start + timedelta(days=1))
+    now = world.morning(start + timedelta(days=1))
+    until = start + timedelta(days=8)
+    alerts.mute(world.db, 1, until=until, by="ana", note="liquidação", now=now)
+    world.live(start + timedelta(days=2), until)
+    assert not [key for key in world.messages() if "escalated" in key]
+    assert alerts.get(world.db, 1).severity is Severity.CRITICAL
+    world.live(until + timedelta(days=1), until + timedelta(days=1))
+    assert "alert:1:escalated-critical:carla@example.com" in world.messages()
+    assert "until" in alerts.history(world.db, 1)[1].note
+
+
+@slow
+def test_what_opens_under_a_mute_is_told_only_when_it_outlives_it(world: World) -> None:
+    start = INSTALLED + timedelta(days=10)
+    burst(world.script["loja"], start, [20])
+    burst(world.script["loja"], start + timedelta(days=12), [25, 26])
+    world.live(start, start + timedelta(days=1))
+    now = world.morning(start + timedelta(days=1))
+    alerts.mute(world.db, 1, until=start + timedelta(days=40), by="ana", note="", now=now)
+    alerts.close(world.db, 1, state=AlertState.RESOLVED, by="ana", reason="", now=now)
+    done = world.live(start + timedelta(days=11), start + timedelta(days=14))
+    assert ids(done, "shadow") == [2]
+    assert not [key for key in world.messages() if key.startswith("alert:2:")]
+    later = world.morning(start + timedelta(days=14))
+    alerts.mute(world.db, 1, until=None, by="ana", note="", now=later)
+    watch(world.db, world.config, now=later + timedelta(hours=1))
+    assert "alert:2:opened:ana@example.com" in world.messages()
+
+
+@slow
+def test_a_lasting_matter_is_told_again_after_two_weeks_and_only_then(world: World) -> None:
+    start = INSTALLED + timedelta(days=10)
+    for source in world.script:
+        burst(world.script[source], start, [30] * 24)
+    world.live(start, start + timedelta(days=22))
+    again = [key for key in world.messages() if "ongoing" in key and "carla" in key]
+    assert len(again) == 1
+    told = [key for key in world.messages() if key.startswith("alert:1:") and "carla" in key]
+    assert len(told) <= 3
+    subject = email.message_from_bytes(world.messages()[again[0]], policy=email.policy.default)
+    assert str(subject["Subject"]).startswith("Still")
+
+
+@slow
+def test_readers_have_their_own_filters_and_quiet_hours(world: World) -> None:
+    more = TOML.replace(
+        'address = "carla@example.com"\nlocale = "en"',
+        'address = "carla@example.com"\nquiet_hours = "22:00-09:30"\ntime_zone = "America/Manaus"',
+    )
+    more += '[subscribers.eva]\naddress = "eva@example.com"\nseverity = "critical"\n'
+    more += '[subscribers.fabio]\naddress = "fabio@example.com"\nsources = ["site"]\n'
+    more += '[sources.site]\nkind = "file"\n'
+    world.config = configuration.parse(more)
+    world.script.pop("site")
+    start = INSTALLED + timedelta(days=10)
+    burst(world.script["loja"], start, [18])
+    world.live(start, start + timedelta(days=1))
+    with world.db.read() as connection:
+        due = {
+            row.recipient: row.due_at
+            for row in connection.execute(select(t.message.c.recipient, t.message.c.due_at))
+        }
+    assert "eva@example.com" not in due
+    assert "fabio@example.com" not in due
+    assert due["ana@example.com"] == world.morning(start + timedelta(days=1))
+    # Six in São Paulo is five in Manaus; half past nine there is half past ten here.
+    assert due["carla@example.com"] == world.morning(start + timedelta(days=1)) + timedelta(
+        hours=4.5
+    )
+
+
+@slow
+def test_a_needless_alert_asks_for_more_evidence_next_time(world: World) -> None:
+    start = INSTALLED + timedelta(days=10)
+    burst(world.script["loja"], start, [20])
+    world.live(start, start + timedelta(days=1))
+    now = world.morning(start + timedelta(days=1))
+    until = start + timedelta(days=1)
+    past = alerts.listing(world.db)
+    rows = watching._rows(world.db, world.config, until=until)
+    before = watching._lookout(world.db, world.config, rows, past)
+    close_as(world, Lesson.EXPECTED, now)
+    after = watching._lookout(world.db, world.config, rows, alerts.listing(world.db))
+    assert before is not None
+    assert after is not None
+    key = next(key for key in after.keys if key == (past[0].touchpoint, past[0].source))
+    assert after.limits(key)[-1] == pytest.approx(before.limits(key)[-1] + spikes.LESSON)
+    assert after.chance < before.chance
+    others = [each for each in after.keys if each != key]
+    assert all(after.limits(each)[-1] == before.limits(each)[-1] for each in others)
+    quotes = alerts.get(world.db, 1).evidence["quotes"]
+    assert annotations.doubt(world.db, quotes) == len(quotes) > 0
+    assert annotations.doubt(world.db, quotes) == 0
+
+
+@slow
+def test_a_new_tagger_says_the_past_again_without_alerts(world: World) -> None:
+    start = INSTALLED + timedelta(days=10)
+    burst(world.script["loja"], start - timedelta(days=2), [20, 20])
+    script = dict(world.script["loja"])
+    burst(world.script["loja"], start - timedelta(days=2), [2, 2])
+    world.live(start - timedelta(days=2), start)
+    assert alerts.listing(world.db) == []
+    # The new tagger finds many negatives in days that are over.
+    world.tagger, now = "t2", world.morning(start) + timedelta(hours=1)
+    with world.db.write() as connection:
+        connection.execute(t.feedback.update().values(pending=True))
+    world.tag(now, limit=50)
+    held = watch(world.db, world.config, now=now)
+    assert held.held
+    assert "new tagger" in str(held)
+    world.script["loja"] = script
+    world.seen["loja"] = start - timedelta(days=2)
+    world.collect(start, "loja")
+    world.tag(now)
+    done = watch(world.db, world.config, now=now + timedelta(hours=1))
+    assert not done.held
+    assert done.opened == []
+    burst(world.script["loja"], start, [25])
+    later = world.live(start + timedelta(days=1), start + timedelta(days=1))
+    assert len(ids(later, "opened")) == 1

@@ -19,7 +19,8 @@ from ouvidor.children import Children
 from ouvidor.cli import main
 from ouvidor.config import Schedule, parse
 from ouvidor.demo.server import Fault, StandIn
-from ouvidor.scheduler import Did, Timetable, digest_slot
+from ouvidor.house import last_week
+from ouvidor.scheduler import Did, Reader, Timetable, digest_slot
 from ouvidor.storage import due
 from ouvidor.storage import tables as t
 from ouvidor.storage.database import Database, open_database
@@ -130,6 +131,45 @@ def test_whatever_the_clocks_do_there_is_one_digest_a_week(day: str, hour: int, 
     assert len(weeks) == 60
 
 
+@pytest.mark.parametrize(
+    ("zone", "local"),
+    [
+        ("America/Sao_Paulo", "2026-10-05T08:00-03:00"),
+        # In Tokyo the brand's week ends at noon of its Monday.
+        ("Asia/Tokyo", "2026-10-05T12:00+09:00"),
+        ("Europe/Lisbon", "2026-10-05T08:00+01:00"),
+        ("Pacific/Honolulu", "2026-10-05T08:00-10:00"),
+    ],
+)
+def test_no_reader_is_told_before_the_brands_week_is_over(zone: str, local: str) -> None:
+    reader = Reader(MONDAY_8, ZoneInfo(zone), ZoneInfo("America/Sao_Paulo"))
+    slot = datetime.fromisoformat(local)
+    for before in (1, 3600, 24 * 3600, 6 * 24 * 3600):
+        assert reader.slot(slot - timedelta(seconds=before)) == slot
+    assert reader.slot(slot) == slot + timedelta(weeks=1)
+
+
+@pytest.mark.parametrize("zone", ["Pacific/Kiritimati", "Europe/Berlin", "Pacific/Pago_Pago"])
+@pytest.mark.parametrize("brand", ["America/Sao_Paulo", "America/Santiago", "Pacific/Auckland"])
+def test_every_reader_is_told_every_week_of_the_brand_once(zone: str, brand: str) -> None:
+    reader = Reader(MONDAY_8, ZoneInfo(zone), ZoneInfo(brand))
+    moment, told = datetime(2026, 9, 1, tzinfo=UTC), []
+    for _ in range(60):
+        moment = reader.slot(moment)
+        told.append(last_week(moment.astimezone(ZoneInfo(brand)).date()))
+    # Over changes of time and the ISO year's end, with its 53 weeks: none left out, none twice.
+    assert told == [told[0] + timedelta(weeks=n) for n in range(60)]
+
+
+def test_readers_have_their_own_day_and_hour(house: Database, now: datetime) -> None:
+    table = timetable(house, now, [])
+    own = {"digest_day": "thursday", "digest_hour": 17, "time_zone": None}
+    ana = table.config.subscribers["ana"].model_copy(update=own)
+    table.config = table.config.model_copy(update={"subscribers": {"ana": ana}})
+    table.announce()
+    assert names(house)["digest:ana"] == datetime(2026, 10, 8, 20, tzinfo=UTC)
+
+
 CONFIGURATION = """
 [brand]
 name = "Loja"
@@ -187,8 +227,8 @@ def names(db: Database) -> dict[str, datetime]:
 
 def test_every_duty_of_the_configuration_is_made_known(house: Database, now: datetime) -> None:
     timetable(house, now, []).announce()
-    # Monday noon: São Paulo's eight o'clock was four hours ago and is made up for, Tokyo's
-    # sixteen hours ago, too.
+    # Monday noon: São Paulo's eight o'clock was four hours ago and is made up for. Tokyo's was
+    # sixteen hours ago, when the brand's week was not over: Ana's waited for its end.
     assert names(house) == {
         "collect:a": now,
         "collect:b": now,
@@ -196,7 +236,7 @@ def test_every_duty_of_the_configuration_is_made_known(house: Database, now: dat
         "watch": now,
         "deliver": now,
         "tidy": now,
-        "digest:ana": datetime(2026, 10, 4, 23, tzinfo=UTC),
+        "digest:ana": datetime(2026, 10, 5, 3, tzinfo=UTC),
         "digest:chat/cx": datetime(2026, 10, 5, 11, tzinfo=UTC),
     }
     later = now + timedelta(days=2)

@@ -54,7 +54,9 @@ def test_the_same_page_twice_changes_nothing(db: Database, door: Door, now: date
     first = save_page(db, run, page, None, door=door, now=now)
     second = save_page(db, run, page, None, door=door, now=now)
 
-    assert first == Saved(new=3, changed=0, unchanged=0, settled=0)
+    assert first == Saved(
+        new=3, changed=0, unchanged=0, settled=0, fresh=frozenset({"0", "1", "2"})
+    )
     assert second == Saved(new=0, changed=0, unchanged=3, settled=0)
     assert count(db, t.feedback) == 3
     assert count(db, t.revision) == 0
@@ -70,7 +72,8 @@ def test_a_text_that_is_withheld_stays_as_it_was(db: Database, door: Door, now: 
     changed = save_page(db, run, [told], None, door=door, now=now)
     emptied = save_page(db, run, [replace(told, text_withheld=False)], None, door=door, now=now)
 
-    assert again == Saved(new=1, changed=0, unchanged=2, settled=0)
+    assert replace(again, fresh=frozenset()) == Saved(new=1, changed=0, unchanged=2, settled=0)
+    assert len(again.fresh) == 1
     assert (changed.changed, emptied.changed) == (1, 1)
     states = select(t.revision.c.text, t.revision.c.stars).order_by(t.revision.c.id)
     with db.read() as connection:
@@ -157,7 +160,8 @@ def test_settled_means_known_when_ground_was_last_joined(
         db, run, [review(1, "Editada"), review(2), review(3)], None, door=door, now=now
     )
 
-    assert saved == Saved(new=1, changed=1, unchanged=1, settled=1)
+    assert replace(saved, fresh=frozenset()) == Saved(new=1, changed=1, unchanged=1, settled=1)
+    assert len(saved.fresh) == 1
     assert again == Saved(new=0, changed=0, unchanged=3, settled=1)
 
 

@@ -15,6 +15,7 @@ import json
 import re
 import unicodedata
 from collections import Counter
+from datetime import date, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -191,6 +192,25 @@ def mutations(draw: st.DrawFn) -> str:
 @given(mutations() | st.lists(ATOMS, max_size=6).map("".join))
 def test_the_short_cut_past_a_text_misses_nothing(text: str) -> None:
     assert list(personal_data.numbers(text)) == list(personal_data.scan(text))
+
+
+def test_no_day_is_a_number_of_a_person() -> None:
+    day, last = date(1900, 1, 1), date(2099, 12, 31)
+    days = [(day + timedelta(days=n)).isoformat() for n in range(0, (last - day).days + 1, 3)]
+    assert [text for text in days if list(personal_data.scan(text))] == []
+
+
+@given(
+    st.datetimes(min_value=datetime(1900, 1, 1), max_value=datetime(2099, 12, 31)),  # noqa: DTZ001 - hypothesis wants them so
+    st.sampled_from(["", "Z", "+00:00", "-03:00", "+05:30"]),
+    st.sampled_from("T "),
+    st.sampled_from(["minutes", "seconds", "milliseconds", "microseconds"]),
+)
+def test_no_moment_is_a_number_of_a_person(
+    moment: datetime, zone: str, between: str, exact: str
+) -> None:
+    text = moment.isoformat(between, exact) + zone
+    assert list(personal_data.scan(text)) == list(personal_data.numbers(text)) == []
 
 
 def test_the_short_cut_takes_what_holds_nothing() -> None:

@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import date
 from typing import Any
 
 import click
 
 from .. import console
 from ..config import check_address
-from ..house import House, clock, me, opened
-from ..storage import alerts
+from ..house import House, clock, day_option, me, opened
+from ..storage import alerts, series
+from ..storage import annotations as tags
 from ..storage import search as finding
-from ..storage.alerts import AlertEvent, AlertRow
+from ..storage.alerts import AlertEvent, AlertRow, Lesson
 from ..storage.database import StorageError
-from ..storage.vocabulary import AlertState, joined_text
+from ..storage.vocabulary import AlertState, Sentiment, joined_text
 
 QUOTES = "quotes"
+MOST_DOUBTED = 100
 ACTIVE = [state for state in AlertState if state.active]
 
 
@@ -55,15 +58,16 @@ def list_verb(house: House, *, states: Sequence[str], everything: bool, as_json:
     if not found:
         console.say("No alerts." if everything else "No open alerts; --all shows closed ones.")
         return
-    heads = "id state severity touchpoint source since to observed expected owner"
-    console.table(heads.split(), [_cells(each) for each in found], right="id observed expected")
+    heads = "id state severity touchpoint source since to observed expected owner incident"
+    table = [_cells(each) for each in found]
+    console.table(heads.split(), table, right="id observed expected incident")
 
 
 def _cells(alert: AlertRow) -> list[object]:
     state = f"{alert.state} (shadow)" if alert.shadow else alert.state.value
     where = alert.source or "all"
     days = [alert.first_day, alert.last_day]
-    figures = [alert.observed, f"{alert.expected:.1f}", alert.owner]
+    figures = [alert.observed, f"{alert.expected:.1f}", alert.owner, alert.incident]
     return [alert.id, state, alert.severity.value, alert.touchpoint, where, *days, *figures]
 
 
@@ -82,6 +86,7 @@ def _note(function: Any) -> Any:
 @alerts_verb.command("show")
 @_number
 @opened
+@clock
 @console.as_json
 def show_verb(house: House, alert_id: int, *, as_json: bool) -> None:
     """Show one alert with its evidence and history."""
@@ -95,6 +100,10 @@ def show_verb(house: House, alert_id: int, *, as_json: bool) -> None:
 def _print(house: House, alert: AlertRow, events: Sequence[AlertEvent]) -> None:
     where = alert.source or "all sources"
     shadow = ", in shadow: nobody was told" if alert.shadow else ""
+    if alert.muted_until and alert.muted_until >= house.today:
+        shadow += f", muted until {alert.muted_until}"
+    if alert.incident:
+        shadow += f", part of incident {alert.incident}"
     console.out(f"Alert {alert.id}: {alert.touchpoint} ({where})", "bold")
     console.out(f"{alert.state}, {alert.severity}{shadow}; owner {alert.owner or 'nobody'}")
     console.out(
@@ -104,7 +113,7 @@ def _print(house: House, alert: AlertRow, events: Sequence[AlertEvent]) -> None:
     for name, value in alert.evidence.items():
         if name == QUOTES and isinstance(value, list):
             _print_quotes(house, value)
-        else:
+        elif name != alerts.LIFE:
             _print_evidence(name, value)
     for event in events:
         note = f": {event.note}" if event.note else ""
@@ -184,20 +193,106 @@ def assign_verb(house: House, alert_id: int, owner: str, *, by: str) -> None:
 @clock
 def resolve_verb(house: House, alert_id: int, *, note: str, by: str) -> None:
     """Close it: what was wrong is mended."""
-    _close(house, alert_id, AlertState.RESOLVED, note, by)
+    state = AlertState.RESOLVED
+    alerts.close(house.db, alert_id, state=state, by=by, reason=note, now=house.now())
+    console.say(f"Alert {alert_id} is resolved.")
 
 
 @alerts_verb.command("dismiss")
+@_number
+@click.option(
+    "--reason",
+    "lesson",
+    type=click.Choice([lesson.value for lesson in Lesson]),
+    help="Why: the next alert about the same needs more evidence, or people check the tags.",
+)
+@click.option("--of", "duplicate_of", type=int, metavar="ID", help="The alert it is a double of.")
+@click.option("--note", default="", help="In your own words.")
+@_by
+@opened
+@clock
+def dismiss_verb(
+    house: House,
+    alert_id: int,
+    *,
+    lesson: str | None,
+    duplicate_of: int | None,
+    note: str,
+    by: str,
+) -> None:
+    """Close it: nothing was wrong."""
+    if duplicate_of and lesson not in {None, Lesson.DUPLICATE.value}:
+        raise click.UsageError("--of belongs to --reason duplicate.")
+    why = Lesson.DUPLICATE if duplicate_of else Lesson(lesson) if lesson else None
+    alerts.dismiss(
+        house.db,
+        alert_id,
+        lesson=why,
+        by=by,
+        note=note,
+        now=house.now(),
+        duplicate_of=duplicate_of,
+    )
+    console.say(f"Alert {alert_id} is dismissed.{_learnt(house, alert_id, why)}")
+
+
+def _learnt(house: House, alert_id: int, lesson: Lesson | None) -> str:
+    """What follows from the reason; wrong tags go to the people's queue."""
+    if lesson is not Lesson.WRONG_TAG:
+        needless = " The next one about the same needs more evidence."
+        return needless if lesson and lesson.needless else ""
+    alert = alerts.get(house.db, alert_id)
+    told = series.quotes(
+        house.db,
+        touchpoint=alert.touchpoint,
+        source=alert.source or None,
+        since=alert.first_day,
+        until=alert.last_day,
+        sentiment=Sentiment.NEGATIVE,
+        limit=MOST_DOUBTED,
+    )
+    count = tags.doubt(house.db, [each.feedback_id for each in told])
+    return f" {count} pieces went to the queue; `ouvidor review` shows it."
+
+
+@alerts_verb.command("comment")
+@_number
+@click.argument("text", metavar="TEXT")
+@_by
+@opened
+@clock
+def comment_verb(house: House, alert_id: int, text: str, *, by: str) -> None:
+    """Write a line into its history."""
+    if not text.strip():
+        raise click.BadParameter("the comment is empty; write what you want to say.")
+    alerts.comment(house.db, alert_id, text=text, by=by, now=house.now())
+    console.say(f"Alert {alert_id} has your comment.")
+
+
+@alerts_verb.command("mute")
+@_number
+@day_option("--until", "The last day of silence.")
+@_note
+@_by
+@opened
+@clock
+def mute_verb(house: House, alert_id: int, *, until: date | None, note: str, by: str) -> None:
+    """Tell nobody about its touchpoint (and source) up to a day; findings are kept."""
+    if until is None:
+        raise click.UsageError("--until is missing; name the last day of silence.")
+    if until < house.today:
+        raise click.BadParameter(f"{until} is over; name today or a later day.")
+    alerts.mute(house.db, alert_id, until=until, by=by, note=note, now=house.now())
+    console.say(f"Nobody is told about the matter of alert {alert_id} until {until}.")
+
+
+@alerts_verb.command("unmute")
 @_number
 @_note
 @_by
 @opened
 @clock
-def dismiss_verb(house: House, alert_id: int, *, note: str, by: str) -> None:
-    """Close it: nothing was wrong."""
-    _close(house, alert_id, AlertState.DISMISSED, note, by)
-
-
-def _close(house: House, alert_id: int, state: AlertState, note: str, by: str) -> None:
-    alerts.close(house.db, alert_id, state=state, by=by, reason=note, now=house.now())
-    console.say(f"Alert {alert_id} is {state}.")
+def unmute_verb(house: House, alert_id: int, *, note: str, by: str) -> None:
+    """End the silence before its day."""
+    alerts.mute(house.db, alert_id, until=None, by=by, note=note, now=house.now())
+    console.say(f"Alert {alert_id} speaks again.")

@@ -14,7 +14,8 @@ from typing import Any, TextIO
 import click
 
 from .. import console
-from ..house import House, clock, opened
+from ..house import House, adapted, clock, opened
+from ..storage import lessons as stored
 from ..storage import privacy, runs
 from ..storage import search as finding
 from ..storage.search import Found, Held, Wanted
@@ -24,7 +25,7 @@ from .read import feedback_row, shown_row, wanted, wanting
 STDIN = "-"
 PSEUDONYM = re.compile(r"p-[0-9a-f]{16}")
 
-_FILE = click.Path(exists=True, dir_okay=False, readable=True, allow_dash=True)
+FILE = click.Path(exists=True, dir_okay=False, readable=True, allow_dash=True)
 
 
 @contextmanager
@@ -41,7 +42,7 @@ def reading(name: str) -> Iterator[TextIO]:
 
 
 @contextmanager
-def _named(name: str) -> Iterator[None]:
+def named(name: str) -> Iterator[None]:
     """What is wrong in a file becomes one sentence that names it."""
     where = "stdin" if name == STDIN else name
     try:
@@ -80,21 +81,21 @@ class JsonLines:
 
 
 @click.command("classify")
-@click.argument("file", type=_FILE, default=STDIN)
+@click.argument("file", type=FILE, default=STDIN)
 @click.option("--json", is_flag=True, expose_value=False, help="What it writes anyway.")
-def classify_verb(file: str) -> None:
+@opened
+def classify_verb(house: House, file: str) -> None:
     """Tag JSON Lines {"id","text","title"?,"stars"?,"lang"?}; JSON Lines out, in the same order."""
     from ..nlp.classify import classify
-    from ..nlp.tagger import Tagger
 
-    with reading(file) as lines, _named(file):
+    with reading(file) as lines, named(file):
         rows = JsonLines(lines)
-        console.emit_each(classify(Tagger(), rows))
+        console.emit_each(classify(house.any_tagger, rows))
         rows.check()
 
 
 @click.command("spikes")
-@click.argument("file", type=_FILE, default=STDIN)
+@click.argument("file", type=FILE, default=STDIN)
 @click.option(
     "--budget",
     type=click.FloatRange(min=0, min_open=True, max=1000),
@@ -107,7 +108,7 @@ def spikes_verb(file: str, *, budget: float) -> None:
     """Find negative spikes in a CSV series,date,negatives,total,observed; JSON Lines out."""
     from ..reports.spikes import detect, read_csv
 
-    with _named(file):
+    with named(file):
         with reading(file) as lines:
             series = read_csv(lines)
         console.emit_each(spike_row(spike) for spike in detect(series, budget_per_month=budget))
@@ -121,22 +122,73 @@ def spike_row(spike: Spike) -> dict[str, Any]:
 
 
 @click.command("eval")
-@click.argument("gold", type=_FILE)
+@click.argument("gold", type=FILE, required=False)
+@click.option(
+    "--html", "page", type=click.Path(path_type=Path, dir_okay=False), help="A page with pictures."
+)
+@opened
 @console.as_json
-def eval_verb(gold: str, *, as_json: bool) -> None:
-    """Measure accuracy, macro-F1 and calibration per language and topic on a labelled file."""
+def eval_verb(house: House, gold: str | None, *, page: Path | None, as_json: bool) -> None:
+    """Measure the tagger on labelled JSON Lines, or without a file on people's corrections."""
     from ..nlp.evaluate import evaluate
-    from ..nlp.tagger import Tagger
 
-    with reading(gold) as lines, _named(gold):
-        rows = JsonLines(lines)
-        found = evaluate(rows, Tagger())
-        rows.check()
+    if gold is None:
+        found = evaluate(_corrected(house), house.tagger)
+        if adapted(house.config).exists():
+            console.say("The adapted tagger learnt from these: it looks better here than it is.")
+        if not found.n:
+            raise click.ClickException(
+                "nobody has corrected anything yet; use `ouvidor review`, or name a labelled file."
+            )
+    else:
+        with reading(gold) as lines, named(gold):
+            rows = JsonLines(lines)
+            found = evaluate(rows, house.any_tagger)
+            rows.check()
+    if house.configured:
+        with console.writing(house.config.path(EVAL_FILE)) as file:
+            file.write(console.dumps(found) + "\n")
+    if page is not None:
+        from ..reports import evaluation
+
+        told = console.plain(found)
+        source = "people's corrections" if gold is None else "stdin" if gold == STDIN else gold
+        with console.writing(page) as file:
+            file.write(evaluation.page(told, source=source))
+        console.say(f"The page lies in {page}.")
     if as_json:
         console.emit(found)
         return
-    for name, value in console.plain(found).items():
-        _print_measure(name, value)
+    _print_evaluation(console.plain(found))
+
+
+EVAL_FILE = "eval.json"
+"""Beside the configuration: the last result, which the digest tells."""
+
+
+def _corrected(house: House) -> Iterator[dict[str, Any]]:
+    """What people judged, as labelled rows."""
+    for told in stored.told(house.db, most=stored.corrected(house.db)):
+        yield {
+            "text": told.text,
+            "lang": told.language,
+            "stars": told.stars,
+            "sentiment": told.sentiment,
+            "touchpoints": {name: said is not None for name, said in told.touchpoints.items()},
+        }
+
+
+def _print_evaluation(told: dict[str, Any]) -> None:
+    curve = told.pop("coverage")
+    for name, value in told.items():
+        if value or not isinstance(value, dict | list):
+            _print_measure(name, value)
+    if curve:
+        surest = min(curve, key=lambda each: abs(each["share"] - _SUREST))
+        console.out(f"accuracy of the surest 80 %: {console.cell(surest['accuracy'])}")
+
+
+_SUREST = 0.8
 
 
 def _print_measure(name: str, value: Any) -> None:

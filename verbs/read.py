@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import fields
-from datetime import date, datetime, timedelta
+from datetime import date, timedelta
 from typing import Any
 
 import click
@@ -14,57 +14,11 @@ from ..house import House, clock, day_option, known, last_week, me, opened, orde
 from ..storage import annotations as tags
 from ..storage import digests, runs, series
 from ..storage import search as finding
-from ..storage.runs import SourceStatus
 from ..storage.search import Found, Shown, Wanted
 from ..storage.vocabulary import Aspect, Sentiment, SeriesDay, Stage, joined_text
 
 NOT_ABOUT = "none"
 SENTIMENTS = click.Choice([each.value for each in Sentiment])
-
-
-@click.command("sources")
-@opened
-@clock
-@console.as_json
-def sources_verb(house: House, *, as_json: bool) -> None:
-    """Show each source with its last run, outcome, coverage and silence."""
-    found = {status.name: status for status in runs.statuses(house.db)}
-    configured = house.config.sources
-    names = [*configured, *(name for name in found if name not in configured)]
-    rows = [_source(house, name, found.get(name)) for name in names]
-    if as_json:
-        console.emit_each(rows)
-        return
-    heads = ("source", "kind", "feedback", "last run", "outcome", "covered", "silence", "message")
-    console.table(heads, [_source_cells(row) for row in rows], right="feedback")
-
-
-def _source(house: House, name: str, status: SourceStatus | None) -> dict[str, Any]:
-    configured = house.config.sources.get(name)
-    empty = dict.fromkeys(each.name for each in fields(SourceStatus))
-    row = empty | {"name": name, "feedback": 0, "covered_days": 0, "running": False, "message": ""}
-    if status:
-        row |= {each.name: getattr(status, each.name) for each in fields(SourceStatus)}
-    if configured:
-        row["kind"] = configured.kind
-    heard: datetime | None = row["last_new_at"]
-    silent = (house.now() - heard).days if heard else None
-    return row | {
-        "configured": configured is not None,
-        "enabled": configured is not None and configured.enabled,
-        "silent_days": silent,
-    }
-
-
-def _source_cells(row: Mapping[str, Any]) -> list[object]:
-    outcome = "running" if row["running"] else row["outcome"] or "never run"
-    if row["configured"] and not row["enabled"]:
-        outcome = f"{outcome} (disabled)"
-    covered = f"{row['covered_days']} days to {row['last_covered_day'] or '–'}"
-    heard = "never delivered" if row["silent_days"] is None else f"{row['silent_days']} days"
-    message = row["message"] if row["configured"] else row["message"] or "not in the configuration"
-    head = [row["name"], row["kind"], row["feedback"], row["last_run_at"]]
-    return [*head, outcome, covered, heard, message]
 
 
 def wanting(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -115,12 +69,13 @@ def search_verb(house: House, query: str, *, limit: int, as_json: bool, **chosen
     """Find feedback whose words all occur, whatever case or accents; the newest first."""
     looked_for = wanted(house, words=query, **chosen)
     found = list(finding.search(house.db, looked_for, limit=limit + 1))
-    _tell_found(found[:limit], as_json=as_json)
+    tell_found(found[:limit], as_json=as_json)
     if len(found) > limit:
         console.say(f"There is more than {limit}; ask for it with --limit.")
 
 
-def _tell_found(found: Sequence[Found], *, as_json: bool) -> None:
+def tell_found(found: Sequence[Found], *, as_json: bool) -> None:
+    """A table, or JSON Lines."""
     if as_json:
         console.emit_each(feedback_row(each) for each in found)
         return
@@ -138,18 +93,6 @@ def _found_cells(found: Found) -> list[object]:
     sentiment = f"{found.sentiment}{doubt}" if found.sentiment else "not tagged"
     about = ", ".join(dict.fromkeys(found.touchpoints)) or "–"
     return [found.id, found.day, found.source, found.stars, sentiment, about, text]
-
-
-@click.command("review")
-@click.option("--limit", type=click.IntRange(min=1), default=50, show_default=True)
-@opened
-@console.as_json
-def review_verb(house: House, *, limit: int, as_json: bool) -> None:
-    """List what the tagger is uncertain about, the newest first."""
-    queue = list(finding.search(house.db, Wanted(uncertain=True), limit=limit))
-    _tell_found(queue, as_json=as_json)
-    if queue and not as_json:
-        console.say("Settle one with `ouvidor correct ID --sentiment … --touchpoint NAME=…`.")
 
 
 @click.command("show")

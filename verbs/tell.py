@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from datetime import date
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -19,6 +19,9 @@ from ..scheduler import CHAT
 from ..storage import workers
 from .files import spike_row
 from .read import span_of
+
+if TYPE_CHECKING:
+    from ..reports.watch import Outlook
 
 DONE, PROBLEM = 0, 1
 
@@ -34,20 +37,20 @@ def watch_verb(
     house: House, *, backtest: bool, since: date | None, until: date | None, as_json: bool
 ) -> None:
     """Open, update and resolve alerts; or say what would have fired."""
+    from ..reports import vigil
     from ..reports import watch as watching
 
     if backtest:
         ordered(since, until)
         found = watching.backtest(house.db, house.config, since=since, until=until)
-        if seen := watching.outlook(house.db, house.config, until=until):
-            console.say(
-                f"{seen.series} series share the budget; by chance about "
-                f"{seen.false_alarms_a_month:.2f} false alarms a month."
-            )
+        seen = watching.outlook(house.db, house.config, until=until)
         _tell_spikes([spike_row(spike) for spike in found], as_json=as_json)
+        if seen:
+            _tell_outlook(seen, as_json=as_json)
         return
     if since or until:
         raise click.UsageError("--since and --until belong to --backtest.")
+    vigil.vigil(house.db, house.config, now=house.now())
     done = watching.watch(house.db, house.config, now=house.now())
     if as_json:
         console.emit(done)
@@ -80,6 +83,38 @@ def _tell_spikes(rows: Sequence[Mapping[str, Any]], *, as_json: bool) -> None:
     )
 
 
+def _tell_outlook(seen: Outlook, *, as_json: bool) -> None:
+    """How often chance alone fires, and how small a change of each series could be seen.
+
+    The lines of JSON are findings and nothing else: with them this goes to the other stream.
+    """
+    console.say(
+        f"{seen.series} series share the budget; by chance about "
+        f"{seen.false_alarms_a_month:.2f} false alarms a month. The smallest change that could "
+        "be seen, in negatives on days as busy as usual:"
+    )
+    if as_json:
+        for sight in seen.sights:
+            where = " @ ".join(filter(None, sight.key))
+            console.say(
+                f"{where}: {sight.least_in_a_day} in a day or {sight.least_in_a_week} in a week "
+                f"(usual in a week: {sight.usual_in_a_week:.1f})"
+            )
+        return
+    heads = ("touchpoint", "source", "usual_in_a_week", "least_in_a_day", "least_in_a_week")
+    lines = [
+        [
+            sight.key.touchpoint,
+            sight.key.source or "all",
+            f"{sight.usual_in_a_week:.1f}",
+            sight.least_in_a_day,
+            sight.least_in_a_week,
+        ]
+        for sight in seen.sights
+    ]
+    console.table(heads, lines, right="usual_in_a_week least_in_a_day least_in_a_week")
+
+
 @click.command("digest")
 @week_option
 @click.option(
@@ -105,7 +140,7 @@ def digest_verb(
 ) -> None:
     """Build the digest of a week; one message per subscriber goes to the outbox."""
     from ..reports import digest as telling
-    from ..reports import letter
+    from ..reports import letter, paper
 
     name = week_name(span_of(house, week, None, None)[0])
     if preview is not None:
@@ -119,7 +154,11 @@ def digest_verb(
         )
         with console.writing(preview) as file:
             file.write(letter.preview(built))
-        document = {**telling.summary(built), "preview": str(preview)}
+        document = {
+            **telling.summary(built),
+            "preview": str(preview),
+            "digest": paper.document(built),
+        }
         console.tell(document, built.headline, as_json=as_json)
         console.say(f"The digest of {name} lies in {preview}.")
         return

@@ -5,24 +5,31 @@ Each is one step that may be run twice. With ``--json`` each says what it did in
 
 from __future__ import annotations
 
+import os
 import signal
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import click
 
-from .. import console, scheduler
+from .. import console, health, scheduler
 from ..children import Children
 from ..config import Config, ConfigError, Source, check_name
-from ..house import House, clock, known, opened, untagged
+from ..house import House, clock, known, last_sunday, opened, untagged
+from ..journal import Journal
 from ..scheduler import Did, Timetable
 from ..storage import annotations as tags
-from ..storage import workers
+from ..storage import studies, workers
 from ..storage.vocabulary import Kind, Outcome
+from .status import standing
 
 DONE, PROBLEM, INTERRUPTED = 0, 1, 130
+BEATS = 4
+"""Ticks of the clock that may be missed before `serve` no longer counts as alive."""
+
 FIGURES = ("new", "changed", "unchanged", "pages", "rejected")
 
 
@@ -110,6 +117,26 @@ def _tell_runs(rows: Iterable[Mapping[str, Any]], *, as_json: bool) -> int:
     return DONE if good else PROBLEM
 
 
+@click.command("hints")
+@click.argument("name", metavar="SOURCE")
+@opened
+@clock
+@console.as_json
+def hints_verb(house: House, name: str, *, as_json: bool) -> int:
+    """Take what a source's message queue holds; `serve` then reads the source at once."""
+    from ..collectors.collector import Trouble
+    from ..collectors.hints import hints
+
+    source = house.config.sources[known(name, house.config.sources, "source")]
+    zone, folder = house.config.brand.zone, house.config.folder
+    try:
+        found = hints(name, source, zone=zone, folder=folder, now=house.now())
+    except Trouble as trouble:
+        raise ConfigError(trouble.sentence) from trouble
+    console.tell({"source": name, "hints": found}, f"{found} hints.", as_json=as_json)
+    return DONE
+
+
 def _pairs(_context: click.Context, _: click.Parameter, values: Sequence[str]) -> dict[str, str]:
     pairs = [value.partition("=") for value in values]
     for name, equals, column in pairs:
@@ -135,6 +162,12 @@ def _pairs(_context: click.Context, _: click.Parameter, values: Sequence[str]) -
     help="What sort of feedback it is (default: survey).",
 )
 @click.option(
+    "--format",
+    "form",
+    type=click.Choice(["table", "trustpilot"]),
+    help="trustpilot: bodies of its webhooks, one a file or a line (default: a table).",
+)
+@click.option(
     "--set",
     "more",
     multiple=True,
@@ -152,11 +185,13 @@ def import_verb(
     source: str,
     columns: dict[str, str],
     kind: str | None,
+    form: str | None,
     more: dict[str, str],
     as_json: bool,
 ) -> int:
     """Read feedback from a CSV, TSV, JSON Lines or XLSX file (or one of them gzipped)."""
     more |= {"feedback_kind": kind} if kind else {}
+    more |= {"format": form} if form else {}
     chosen = _file_source(house.config, source, file, columns, more)
     return _tell_runs([_collect_here(house, source, chosen, full=True)], as_json=as_json)
 
@@ -189,8 +224,8 @@ def _file_source(
 @clock
 @console.as_json
 def annotate_verb(house: House, *, limit: int | None, again: bool, as_json: bool) -> None:
-    """Tag what is untagged."""
-    from ..nlp.annotate import Annotated, annotate
+    """Tag what is untagged; once a week study the week that is over."""
+    from ..nlp.annotate import Annotated, annotate, study
 
     if again:
         tags.request_again(house.db)
@@ -206,6 +241,15 @@ def annotate_verb(house: House, *, limit: int | None, again: bool, as_json: bool
                 progress=step,
             )
     waiting = tags.pending(house.db)
+    if not waiting and (again or studies.wanted(house.db, last_sunday(house))):
+        themes = study(
+            house.db,
+            house.tagger,
+            sunday=last_sunday(house),
+            postures={key: each.posture for key, each in house.config.touchpoints.items()},
+            now=house.now(),
+        )
+        console.say(f"Studied the week up to {last_sunday(house)}: {themes} emerging themes.")
     sentence = f"{done.tagged} tagged, {done.uncertain} uncertain, {waiting} still waiting."
     console.tell({**console.plain(done), "waiting": waiting}, sentence, as_json=as_json)
 
@@ -246,18 +290,66 @@ def _sentence(done: Did) -> str:
     return f"{done.duty}: {'ok' if done.well else 'problem'}{f', {words}' if words else ''}"
 
 
+def _listening(_context: click.Context, _: click.Parameter, value: str | None) -> Any:
+    try:
+        return None if value is None else health.address(value)
+    except health.AddressError as error:
+        raise click.BadParameter(f"{error}.") from error
+
+
 @click.command("serve")
+@click.option(
+    "--http",
+    metavar="HOST:PORT",
+    callback=_listening,
+    help="Answer /health and /ready there (without a HOST: on this machine only).",
+)
 @opened
-def serve_verb(house: House) -> int:
-    """Keep doing everything that is due, until Ctrl-C or SIGTERM."""
+def serve_verb(house: House, *, http: tuple[str, int] | None) -> int:
+    """Keep doing everything that is due, until Ctrl-C or SIGTERM.
+
+    On a terminal it says what it does in sentences, elsewhere in JSON Lines, both on stderr.
+    """
+    journal = Journal(house.config, key=house.key, now=house.now)
+    heart = health.Heart(patience=BEATS * scheduler.TICK.total_seconds())
 
     def tell(done: Did) -> None:
-        console.say(f"{console.cell(house.now())} {_sentence(done)}")
+        journal.did(done.duty, done.report, well=done.well, sentence=_sentence(done))
 
-    with Children() as children:
+    with Children() as children, _answering(house, journal, heart, http):
         timetable = _timetable(house, children, tell)
-        console.say(f"Listening for {house.config.brand.name}; Ctrl-C ends it.")
-        number = scheduler.serve(
-            timetable, complain=lambda error: console.problem(console.explain(error))
-        )
+        brand = house.config.brand.name
+        journal.say("began", f"Listening for {brand}; Ctrl-C ends it.", pid=os.getpid())
+        number = scheduler.serve(timetable, complain=journal.fault, beat=heart.beat)
+    if not journal.human:
+        journal.say("ended", "Asked to end; what was begun stays due.", signal=number)
     return INTERRUPTED if number == signal.SIGINT else DONE
+
+
+@contextmanager
+def _answering(
+    house: House, journal: Journal, heart: health.Heart, where: tuple[str, int] | None
+) -> Iterator[None]:
+    if where is None:
+        yield
+        return
+    ready = health.Kept(lambda: _readiness(house, journal))
+    try:
+        server = health.Health(where, alive=lambda: heart.alive, ready=ready)
+    except OSError as error:
+        raise click.ClickException(
+            f"--http {where[0]}:{where[1]}: {error.strerror}; name another HOST:PORT, or end what "
+            "listens there."
+        ) from error
+    with server:
+        journal.say("http", f"{server.url}/health and /ready answer.", url=server.url)
+        yield
+
+
+def _readiness(house: House, journal: Journal) -> Mapping[str, Any]:
+    """What `status` tells; nobody who asks over HTTP is told the address of a database."""
+    try:
+        return standing(house)
+    except Exception as error:  # noqa: BLE001 - whatever it is, the house is not ready
+        journal.fault(error)
+        return {"well": False, "message": "the state cannot be read; the log says why"}

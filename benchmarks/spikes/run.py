@@ -1,69 +1,39 @@
 """Measures the spike detector on simulated series with known spikes, beside other methods.
 
-The generator, its measures and the other methods live outside the project, in
-``$OUVIDOR_CORPUS/spikes/bench`` (their README says what each number means); they need numba:
-
     OUVIDOR_CORPUS=… python benchmarks/spikes/run.py            # fresh seeds, some minutes
-    OUVIDOR_CORPUS=… python benchmarks/spikes/run.py --reps 6 --beside ''     # half a minute
+    OUVIDOR_CORPUS=… python benchmarks/spikes/run.py --reps 4 --seeds 301 --size 100   # a minute
 
-FA is false notifications a year and series, POD7 the share of spikes found within 7 days.
+FA is false notifications a year and series, POD7 the share of spikes found within 7 days, decoys
+the share of surges of everything that are taken for complaints. ``docs/alerts.md`` holds the
+figures. ``bench.py`` says where the generator and the other methods come from.
 """
 
 from __future__ import annotations
 
 import argparse
-import importlib
-import os
 import sys
-import tempfile
 import time
-from collections.abc import Callable, Sequence
-from datetime import date, timedelta
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from ouvidor.reports.baseline import Floats, Panel, scan
-from ouvidor.reports.spikes import Day, detect, judge, threshold
+sys.path.insert(0, str(Path(__file__).parent))
 
-FIRST = date(2024, 1, 1)
-SPIKES_EVERY = 5  # in the portfolio every fifth series carries a spike
-YEAR = 365
+import bench
+import delays
+import fleet
+import speed
+from bench import YEAR, Bench, Floats, Score, Series, other, product
+
+from ouvidor.reports.spikes import threshold
+
 GOALS = "goals: FA<=1 POD7 .65; FA<=.1 POD3 .29, POD7 .47, large .85, decoys .03"
-
-Series = dict[str, Any]
-Score = Callable[[Sequence[Series]], list[Floats]]
-
-
-def panel(series: Sequence[Series]) -> tuple[Panel, int]:
-    """Series side by side, so that their judged years start on the same day."""
-    history = max(each["eval_from"] for each in series)
-    days = history + max(len(each["neg"]) - each["eval_from"] for each in series)
-    negatives, others = (np.full((days, len(series)), np.nan) for _ in range(2))
-    weekday = np.zeros((days, len(series)), int)
-    for column, each in enumerate(series):
-        shift = history - each["eval_from"]
-        span = slice(shift, shift + len(each["neg"]))
-        counts, totals = np.array(each["neg"], float), np.array(each["tot"], float)
-        negatives[span, column], others[span, column] = counts, totals - counts
-        weekday[:, column] = (np.arange(days) - shift + each["dow0"]) % 7
-    return Panel(negatives, others, weekday), history
-
-
-def product(series: Sequence[Series]) -> list[Floats]:
-    """The product's score of every day of every series; -1 where it has no opinion."""
-    together, history = panel(series)
-    score = np.nan_to_num(judge(scan(together)).score, nan=-1.0)
-    starts = [history - each["eval_from"] for each in series]
-    return [
-        score[start : start + len(each["neg"]), column]
-        for column, (start, each) in enumerate(zip(starts, series, strict=True))
-    ]
 
 
 class Product:
-    """The same for the bench's own ``evaluate.py --plugin benchmarks/spikes/run.py:Product``."""
+    """For the bench's own ``evaluate.py --plugin benchmarks/spikes/run.py:Product``."""
 
     thr = threshold(1.0, 120)
 
@@ -72,18 +42,9 @@ class Product:
         return product([{"neg": neg, "tot": tot, **ctx}])[0]
 
 
-def other(detector: Any, evaluate: Any) -> Score:
-    """A method of the bench with the same shape as ``product``."""
-    return lambda series: [
-        np.nan_to_num(
-            detector.score(each["neg"], each["tot"], evaluate.ctx_of(each, detector)), nan=-1.0
-        )
-        for each in series
-    ]
-
-
-def table(seed: int, reps: int, methods: dict[str, Score], gen: Any, evaluate: Any) -> None:
+def table(seed: int, reps: int, methods: dict[str, Score], bench: Bench) -> None:
     """One line per method: detection at two rates of false alarms."""
+    gen, evaluate = bench.gen, bench.evaluate
     quiet = list(gen.dataset(reps, False, seed))
     spiked = list(gen.dataset(reps, True, seed))
     years = np.zeros(len(gen.SC))
@@ -104,10 +65,10 @@ def table(seed: int, reps: int, methods: dict[str, Score], gen: Any, evaluate: A
                 flush=True,
             )
         print(f"{'':12} {time.monotonic() - began:.0f} s")
-    outages(quiet, years.sum(), methods["product"], evaluate, seed)
+    _outages(quiet, years.sum(), methods["product"], evaluate, seed)
 
 
-def outages(quiet: list[Series], years: float, score: Score, evaluate: Any, seed: int) -> None:
+def _outages(quiet: list[Series], years: float, score: Score, evaluate: Any, seed: int) -> None:
     """Four outages a year, masked: they must not raise false alarms."""
     limit = evaluate.threshold_for(quiet, score(quiet), years, 0.1)
     masked = [dict(each, neg=list(each["neg"]), tot=list(each["tot"])) for each in quiet]
@@ -120,75 +81,27 @@ def outages(quiet: list[Series], years: float, score: Score, evaluate: Any, seed
     print(f"product      at the same score with masked outages: FA {false.sum() / years:.3f}")
 
 
-def portfolio(seed: int, size: int, gen: Any) -> None:
-    """What a reader of one brand gets: ``detect`` with a budget of one false alarm a month."""
-    random = np.random.default_rng(seed)
-    full = [index for index, row in enumerate(gen.SC) if "cold" not in row[-1]]
-    series = [
-        gen.make_series(int(random.choice(full)), 5000 + no, no % SPIKES_EVERY == 0, seed, n_ob=1)
-        for no in range(size)
-    ]
-    days = {str(number): _days(each) for number, each in enumerate(series)}
-    told: dict[str, list[int]] = {name: [] for name in days}
-    for spike in detect(days, budget_per_month=1.0):
-        told[spike.series].append((spike.detected_on - FIRST).days)
-    false = true = found3 = found7 = spikes = 0
-    for number, each in enumerate(series):
-        judged = [day for day in told[str(number)] if day >= each["eval_from"]]
-        for day in judged:
-            real = any(one["start"] <= day <= one["end"] + 3 for one in each["outbreaks"])
-            true, false = true + real, false + (not real)
-        for one in each["outbreaks"]:
-            late = min((day - one["start"] for day in judged if day >= one["start"]), default=99)
-            spikes, found3, found7 = spikes + 1, found3 + (late < 3), found7 + (late < 7)  # noqa: PLR2004 - POD3, POD7
-    print(
-        f"portfolio of {size}, seed {seed}: {false / 12:.2f} false and {true / 12:.2f} true "
-        f"notifications a month, POD3 {found3 / spikes:.2f}, POD7 {found7 / spikes:.2f}",
-        flush=True,
-    )
-
-
-def _days(series: Series) -> list[Day]:
-    # Day 0 falls on the weekday that the series wants.
-    start = FIRST + timedelta(days=(series["dow0"] - FIRST.weekday()) % 7)
-    shift = (start - FIRST).days
-    series["eval_from"] += shift
-    for one in series["outbreaks"]:
-        one["start"] += shift
-        one["end"] += shift
-    return [
-        Day(start + timedelta(days=step), negatives or 0, total, negatives is not None)
-        for step, (negatives, total) in enumerate(zip(series["neg"], series["tot"], strict=True))
-    ]
-
-
 def main() -> None:
     """Print the tables."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--seeds", default="301,302", help="fresh ones: tuned on 1 and 2")
     parser.add_argument("--reps", type=int, default=18, help="series per scenario")
-    parser.add_argument("--beside", default="Cusum,BetaBin,GPNBexp", help="classes of the bench")
-    parser.add_argument("--size", type=int, default=300, help="series in the portfolio")
+    parser.add_argument("--beside", default="EarsC2,Ewma,Cusum", help="classes of the bench")
+    parser.add_argument("--size", type=int, default=300, help="series in the fleet")
     options = parser.parse_args()
-    corpus = os.environ.get("OUVIDOR_CORPUS")
-    if not corpus or not (bench := Path(corpus, "spikes", "bench")).is_dir():
-        sys.exit("set OUVIDOR_CORPUS to the folder that holds spikes/bench")
-    # Nothing is written beside the bench.
-    os.environ.setdefault("NUMBA_CACHE_DIR", tempfile.gettempdir())
-    sys.dont_write_bytecode = True
-    sys.path.insert(0, str(bench))
-    try:
-        gen, evaluate, detectors = map(importlib.import_module, ("gen", "evaluate", "detectors"))
-    except ModuleNotFoundError as error:
-        sys.exit(f"the bench needs {error.name}; install it with: pip install {error.name}")
-    names = [name for name in options.beside.split(",") if name]
-    methods = {"product": product} | {
-        name: other(getattr(detectors, name)(), evaluate) for name in names
-    }
+    speed.measure()
+    tools = bench.load()
+    others = {name: getattr(tools.detectors, name)() for name in options.beside.split(",") if name}
+    scores = {name: other(each, tools.evaluate) for name, each in others.items()}
+    methods: dict[str, Score] = {"product": product, **scores}
     print(GOALS)
     for seed in map(int, options.seeds.split(",")):
-        table(seed, options.reps, methods, gen, evaluate)
-        portfolio(seed, options.size, gen)
+        table(seed, options.reps, methods, tools)
+        delays.measure(seed, options.reps, tools)
+        shipped = {name: (scores[name], each.thr) for name, each in others.items()}
+        fleet.shipped(seed, options.size, shipped, tools)
+        fleet.discovery(seed, options.size, methods, tools)
+        fleet.budget(seed, options.size, tools)
 
 
 if __name__ == "__main__":

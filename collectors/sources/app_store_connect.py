@@ -26,7 +26,7 @@ from ..collector import Answer, Ask, Collector, Options, Page, Place, Rejected, 
 from ..collector import WebAddress as Web
 from ..countries import Territory, two_letters
 from ..judge import clip
-from ..paging import START, onward
+from ..paging import START, newest, onward, reached
 
 AUDIENCE = "appstoreconnect-v1"
 MOST = 200
@@ -104,6 +104,7 @@ class AppStoreConnect(Collector[AppStoreConnectSettings]):
     kind = "app_store_connect"
     traits = frozenset({Trait.PAGED, Trait.NEWEST_FIRST, Trait.POLLED, Trait.WHOLE_LIST})
     Settings = AppStoreConnectSettings
+    part_of = "country"
     robots = False
     # An old review that is edited or answered need not move to the top.
     reread_after = timedelta(days=1)
@@ -205,8 +206,9 @@ class AppStoreConnect(Collector[AppStoreConnectSettings]):
 
     def _further(self, step: Mapping[str, Any], page: Page, link: str) -> Ask | None:
         """The next page, or what came since a reading began that was broken off."""
-        top = step.get("top") or _newest(page)
-        if link and not _reached(page, step.get("back_to")):
+        times = [item.published_at for item in page.items]
+        top = step.get("top") or newest(times)
+        if link and not reached(times, step.get("back_to")):
             onto = onward(step, link, [item.external_id for item in page.items])
             return Ask(url=link, step={**step, **onto, "top": top})
         if step.get("whole") and (until := step.get("until")):
@@ -313,17 +315,6 @@ def _raw(
     kept = {name: value for name, value in attributes.items() if name != "reviewerNickname"}
     found = {**review, "attributes": kept} | ({"response": response} if response else {})
     return json.dumps(found, ensure_ascii=False)
-
-
-def _reached(page: Page, back_to: str | None) -> bool:
-    """Whether a page goes back to a moment."""
-    times = [item.published_at for item in page.items if item.published_at]
-    return bool(back_to and times and min(times) < datetime.fromisoformat(back_to))
-
-
-def _newest(page: Page) -> str | None:
-    times = [item.published_at for item in page.items if item.published_at]
-    return max(times).isoformat() if times else None
 
 
 def _checkpoint(following: Ask | None, *, shown: bool) -> dict[str, object]:

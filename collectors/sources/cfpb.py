@@ -15,12 +15,13 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from datetime import UTC, date, datetime, time, timedelta
 from http import HTTPStatus
+from types import MappingProxyType
 from typing import Annotated, Any
 from urllib.parse import urlencode
 
 from pydantic import AfterValidator, Field
 
-from ...storage.vocabulary import Feedback, Kind, Outcome, Reply
+from ...storage.vocabulary import Feedback, Kind, Outcome, Reply, Topic
 from .. import wire
 from ..collector import (
     Answer,
@@ -47,6 +48,24 @@ _SILENT = "chooses not to provide a public response"
 _DAY = re.compile(r"(\d{4}-\d\d-\d\d)(?:T.{0,40})?")
 _ANSWER = {"took", "timed_out", "_shards", "hits", "aggregations", "_meta"}
 _HIT = {"_index", "_type", "_id", "_score", "_source", "sort", "highlight"}
+CATEGORIES = MappingProxyType(
+    {
+        "Advertising and marketing, including promotional offers": Topic.ADVERTISING_COMMUNICATION,
+        "Attempts to collect debt not owed": Topic.BILLING_PAYMENT,
+        "Charged fees or interest you didn't expect": Topic.PRICE_VALUE,
+        "Closing an account": Topic.CONTRACT_CANCELLATION,
+        "Closing your account": Topic.CONTRACT_CANCELLATION,
+        "Fees or interest": Topic.PRICE_VALUE,
+        "Fraud or scam": Topic.SECURITY_FRAUD,
+        "Problem when making payments": Topic.BILLING_PAYMENT,
+        "Problem with a purchase shown on your statement": Topic.BILLING_PAYMENT,
+        "Problem with customer service": Topic.CUSTOMER_SUPPORT,
+        "Trouble during payment process": Topic.BILLING_PAYMENT,
+        "Unauthorized transactions or other transaction problem": Topic.SECURITY_FRAUD,
+        "Unexpected or other fees": Topic.PRICE_VALUE,
+    }
+)
+"""Issues that are about one thing, whatever the product."""
 _COUNTED = {
     "sub_product": "sub_product",
     "sub_issue": "sub_issue",
@@ -91,6 +110,7 @@ class Cfpb(Collector[CfpbSettings]):
     kind = "cfpb"
     traits = frozenset({Trait.PAGED, Trait.POLLED, Trait.WHOLE_LIST})
     Settings = CfpbSettings
+    categories = CATEGORIES
     robots = False
 
     def first(self, mark: Mapping[str, Any]) -> Ask:
@@ -99,7 +119,13 @@ class Cfpb(Collector[CfpbSettings]):
         step = {"page": 1, "shown": 0, "known": mark.get("known"), "begun": now}
         if isinstance(mark.get("after"), str):
             kept = {name: mark.get(name) for name in ("after", "begun")}
-            step |= {**kept, "page": 2, "shown": mark.get("shown") or 0, "resumed": True}
+            step |= {
+                **kept,
+                "page": 2,
+                "shown": mark.get("shown") or 0,
+                "resumed": True,
+                "now": now,
+            }
         return self._search(step)
 
     def probe(self) -> Ask:
@@ -131,7 +157,12 @@ class Cfpb(Collector[CfpbSettings]):
                 Outcome.UNAVAILABLE,
                 f"The CFPB's list ended after {shown} of {total} complaints; the next run goes on.",
             )
-        yield replace(page, unchanged=not hits, checkpoint=_done(step, seen=True))
+        done, following = _done(step, seen=True), None
+        if step.get("resumed") and step.get("begun"):
+            # What an earlier run has read may have changed since it was broken off.
+            again = {"page": 1, "shown": 0, "known": step["begun"], "begun": step["now"]}
+            following = self._search(again)
+        yield replace(page, unchanged=not hits, checkpoint=done, next=following)
 
     def refusal(self, ask: Ask, answer: Answer) -> Trouble | None:  # noqa: ARG002 - all alike
         """What the search has against the request."""

@@ -19,13 +19,14 @@ from dataclasses import dataclass, field, replace
 from datetime import date, datetime, time, timedelta
 from functools import partial
 from pathlib import Path, PurePosixPath
+from types import MappingProxyType
 from typing import Annotated, Any
 from urllib.parse import unquote, urlencode, urlsplit, urlunsplit
 from zoneinfo import ZoneInfo
 
 from pydantic import AfterValidator, BeforeValidator, Field, StringConstraints, model_validator
 
-from ...storage.vocabulary import Feedback, Kind, Outcome
+from ...storage.vocabulary import Feedback, Kind, Outcome, Topic
 from ..archives import tables
 from ..batches import Tally, batches
 from ..cells import parse_stars, parse_time
@@ -78,6 +79,16 @@ _COLUMNS = {
     "analyse_until": "Prazo Analise Gestor",
     "group": "Grupo Econômico",
 }
+CATEGORIES = MappingProxyType(
+    {
+        "Atendimento / SAC": Topic.CUSTOMER_SUPPORT,
+        "Cobrança / Contestação": Topic.BILLING_PAYMENT,
+        "Dados Pessoais e Privacidade": Topic.SECURITY_FRAUD,
+        "Entrega do Produto": Topic.DELIVERY,
+        "Vício de Qualidade": Topic.PRODUCT_QUALITY,
+    }
+)
+"""Groups of problems that are about one thing; "Contrato / Oferta" is about too many."""
 _NEEDED = ("company", "finished", "problem")
 _LASTING = (
     *("state", "city", "sex", "age", "finished", "company", "area", "subject"),
@@ -184,6 +195,8 @@ class ConsumidorGovBr(Collector[ConsumidorGovBrSettings]):
     kind = "consumidor_gov_br"
     traits = frozenset({Trait.WHOLE_FILE, Trait.POLLED})
     Settings = ConsumidorGovBrSettings
+    part_of = "company"
+    categories = CATEGORIES
     robots = False
 
     def first(self, mark: Mapping[str, Any]) -> Ask:

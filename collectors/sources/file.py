@@ -6,9 +6,7 @@ attribute, except columns that name people. Bad rows are set aside, good ones ar
 
 from __future__ import annotations
 
-import codecs
 import difflib
-import hashlib
 import json
 import re
 from collections.abc import Iterator, Mapping
@@ -20,12 +18,14 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
 
 from ...storage.vocabulary import Feedback, Kind, Outcome, Reply
-from ..batches import Tally, batches
+from .. import webhooks
+from ..batches import batches
 from ..cells import DEFAULT_SCALE, parse_scale, parse_stars, parse_time
-from ..collector import Answer, Ask, Collector, Options, Page, Place, Trait, Trouble
+from ..collector import Answer, Ask, Page, Place, Trouble
 from ..columns import PERSONAL, fold, well_known
 from ..judge import clip
-from ..rows import Layout, Row, Table, open_table
+from ..rows import Row, Table, open_table
+from ..table_file import RowIds, TableFile, TableSettings
 
 _SHOWN = 20
 """Columns that a sentence names."""
@@ -36,14 +36,6 @@ Column = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]
 def _scale(value: str) -> str:
     low, high = parse_scale(value)
     return f"{low:g}-{high:g}"
-
-
-def check_encoding(value: str) -> str:
-    """The encoding's own name; raises ValueError with the mend."""
-    try:
-        return codecs.lookup(value).name
-    except LookupError as error:
-        raise ValueError(f"{value!r} is no encoding; write one like 'utf-8' or 'cp1252'") from error
 
 
 class Columns(BaseModel):
@@ -70,55 +62,50 @@ class Columns(BaseModel):
         return {name: column for name, column in self if column is not None}
 
 
-class FileSettings(Options):
-    """One file. ``scale`` is that of the notes; ``identity`` names the fields that make an id."""
+class FileSettings(TableSettings):
+    """One file. ``scale`` is that of the notes; ``identity`` names the fields that make an id.
 
-    path: Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]
+    With ``format`` "trustpilot" it holds bodies of Trustpilot's webhooks, or is a folder of them.
+    """
+
     columns: Columns | None = None
+    format: Literal["table", "trustpilot"] = "table"
     feedback_kind: Kind = Kind.SURVEY
     scale: Annotated[str, AfterValidator(_scale)] = DEFAULT_SCALE
     date_order: Literal["dmy", "mdy"] = "dmy"
     date_format: str = ""
-    encoding: Annotated[str, AfterValidator(check_encoding)] | None = None
-    delimiter: Annotated[str, StringConstraints(min_length=1, max_length=1)] | None = None
-    sheet: str | None = None
     identity: list[str] = Field(default=["published_at", "author", "title", "text", "stars"])
-    max_minutes: float = Field(default=24 * 60, gt=0, le=24 * 60)
-    max_megabytes: float = Field(default=512, gt=0, le=2048)
+
+    @property
+    def kind(self) -> Kind:
+        """What sort of feedback it is: as configured, else as its format says."""
+        told = "feedback_kind" in self.model_fields_set or self.format == "table"
+        return self.feedback_kind if told else Kind.REVIEW
 
 
-class File(Collector[FileSettings]):
-    """Reads the file from its first row to its last, every time it has changed."""
+class File(TableFile[FileSettings]):
+    """Any table, its columns mapped by the configuration or found by their names."""
 
     kind = "file"
-    traits = frozenset({Trait.WHOLE_FILE, Trait.POLLED})
     Settings = FileSettings
-
-    def first(self, mark: Mapping[str, Any]) -> Ask:  # noqa: ARG002 - the file is read from its top
-        """The file, unless it has not changed."""
-        if self.settings.base_url is not None:
-            url = f"{self.settings.base_url}/{self.settings.path.lstrip('/')}"
-            return Ask(url=url, conditional=True)
-        path = (self.place.folder / self.settings.path).expanduser()
-        return Ask(path=path, conditional=True)
 
     def parse(self, ask: Ask, answer: Answer, mark: Mapping[str, Any]) -> Iterator[Page]:  # noqa: ARG002 - the path says it all
         """Pages of some hundred rows each."""
         if answer.path is None:
             raise ValueError("a whole file comes as a path")
         with ExitStack() as resources:
-            layout = Layout(
-                encoding=self.settings.encoding,
-                delimiter=self.settings.delimiter,
-                sheet=self.settings.sheet,
-            )
-            table = open_table(answer.path, layout, resources)
+            table = self._table(answer.path, resources)
             mapped, notes = self._mapped(table, answer.path)
             reader = _RowReader(self.settings, self.place, mapped, resources)
             notes = [*table.notes, *notes]
             for batch in batches(iter(table.rows), reader.read, answer.path):
                 rows = {"rows": batch.rows}
                 yield batch.page(checkpoint=rows, notes=notes, empty=not batch.rows)
+
+    def _table(self, path: Path, resources: ExitStack) -> Table:
+        if self.settings.format == "trustpilot":
+            return webhooks.trustpilot(path)
+        return open_table(path, self.settings.layout(), resources)
 
     def _mapped(self, table: Table, path: Path) -> tuple[dict[str, str], list[str]]:
         """Field → column, and what has to be said about it; raises Trouble."""
@@ -127,7 +114,8 @@ class File(Collector[FileSettings]):
         found = {name: column for name, column in well_known(free).items() if name not in named}
         mapped = named | found
         said = ", ".join(f"{name}={column}" for name, column in found.items())
-        notes = [f"columns found by their names: {said}"] if found else []
+        named_so = found and self.settings.format == "table"
+        notes = [f"columns found by their names: {said}"] if named_so else []
         for name, column in mapped.items():
             if column not in table.columns:
                 raise Trouble(Outcome.MISCONFIGURED, self._missing(name, column, table, path))
@@ -160,7 +148,7 @@ class _RowReader:
         self._zone = place.zone
         self._mapped = mapped
         self._identity = [mapped.get(name, name) for name in settings.identity]
-        self._ids = Tally(resources)
+        self._ids = RowIds(resources)
 
     def read(self, row: Row) -> Feedback:
         """One row as Feedback; raises ValueError with the reason when it is none."""
@@ -176,7 +164,7 @@ class _RowReader:
         url = self._cell(cells, "url")
         return Feedback(
             external_id=self._id(cells),
-            kind=self._settings.feedback_kind,
+            kind=self._settings.kind,
             title=self._cell(cells, "title"),
             text=self._cell(cells, "text"),
             stars=stars,
@@ -207,17 +195,8 @@ class _RowReader:
     def _id(self, cells: Mapping[str, str]) -> str:
         """The row's own id; without one, a digest, and a number for each further equal row."""
         if "id" in self._mapped:
-            own = self._cell(cells, "id")
-            if not own:
-                raise ValueError("it has no id")
-            if self._ids.count(own) > 1:
-                raise ValueError("its id stands in an earlier row")
-            return own
-        fields = [cells.get(column, "").strip() for column in self._identity]
-        told = json.dumps(fields, ensure_ascii=False).encode("utf-8", "surrogatepass")
-        digest = hashlib.sha256(told).hexdigest()
-        again = self._ids.count(digest)
-        return digest if again == 1 else f"{digest}-{again}"
+            return self._ids.own(self._cell(cells, "id"), cells)
+        return self._ids.of([cells.get(column, "").strip() for column in self._identity])
 
     def _kept(self, cells: Mapping[str, str]) -> dict[str, str]:
         """The row without the columns that name people."""

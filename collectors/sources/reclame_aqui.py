@@ -133,6 +133,7 @@ class ReclameAqui(Collector[ReclameAquiSettings]):
     kind = "reclame_aqui"
     traits = frozenset({Trait.PAGED, Trait.POLLED})
     Settings = ReclameAquiSettings
+    part_of = "company"
     robots = False
 
     def __init__(self, settings: ReclameAquiSettings, place: Place) -> None:
@@ -149,7 +150,9 @@ class ReclameAqui(Collector[ReclameAquiSettings]):
         """How many there are to read; or the next page of a reading that was broken off."""
         now = {} if self.started is None else {"now": self.started.isoformat()}
         if mark.get("page") and mark.get("next"):
-            return self._page({**_note(mark), **now, "page": mark["page"] + 1, "resumed": True})
+            # Whole pages may have moved down since: what begins alike now is no circle.
+            note = {**_note(mark), **now, "top": "", "resumed": True}
+            return self._page({**note, "page": mark["page"] + 1})
         return self._count({"known": mark.get("known"), "next": now.get("now"), **now})
 
     def _count(self, step: Mapping[str, Any]) -> Ask:

@@ -7,7 +7,6 @@ columns that are known here are kept: the others name people, ours among them.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -15,13 +14,11 @@ from contextlib import ExitStack
 from datetime import datetime, timedelta
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Any
-
-from pydantic import AfterValidator, Field, StringConstraints
+from typing import Any
 
 from ...storage.vocabulary import Feedback, Kind, Outcome, Reply
-from ..batches import Tally, batches
-from ..collector import Answer, Ask, Collector, Options, Page, Trait, Trouble
+from ..batches import batches
+from ..collector import Answer, Ask, Page, Trouble
 from ..columns import fold
 from ..complaints import (
     GONE,
@@ -37,8 +34,8 @@ from ..complaints import (
     yes,
 )
 from ..judge import clip
-from ..rows import Layout, Row, Table, open_table
-from .file import check_encoding
+from ..rows import Row, Table, open_table
+from ..table_file import RowIds, TableFile, TableSettings
 
 _SHOWN = 12
 """Columns that a sentence names."""
@@ -97,48 +94,27 @@ _SERIAL = re.compile(r"\d{5}(?:[.,]\d+)?")
 _EXCEL = datetime(1899, 12, 30)  # noqa: DTZ001 - a spreadsheet knows no zone; `moment` adds it
 
 
-class ReclameAquiExportSettings(Options):
+class ReclameAquiExportSettings(TableSettings):
     """One file, replaced by each newer download."""
 
-    path: Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]
-    encoding: Annotated[str, AfterValidator(check_encoding)] | None = None
-    delimiter: Annotated[str, StringConstraints(min_length=1, max_length=1)] | None = None
-    sheet: str | None = None
-    max_minutes: float = Field(default=24 * 60, gt=0, le=24 * 60)
-    max_megabytes: float = Field(default=512, gt=0, le=2048)
 
-
-class ReclameAquiExport(Collector[ReclameAquiExportSettings]):
-    """Reads the export from its first row to its last, every time it has changed."""
+class ReclameAquiExport(TableFile[ReclameAquiExportSettings]):
+    """The export's columns by their names, whatever the layout."""
 
     kind = "reclame_aqui_export"
-    traits = frozenset({Trait.WHOLE_FILE, Trait.POLLED})
     Settings = ReclameAquiExportSettings
-
-    def first(self, mark: Mapping[str, Any]) -> Ask:  # noqa: ARG002 - the file is read from its top
-        """The file, unless it has not changed."""
-        if self.settings.base_url is not None:
-            url = f"{self.settings.base_url}/{self.settings.path.lstrip('/')}"
-            return Ask(url=url, conditional=True)
-        path = (self.place.folder / self.settings.path).expanduser()
-        return Ask(path=path, conditional=True)
 
     def parse(self, ask: Ask, answer: Answer, mark: Mapping[str, Any]) -> Iterator[Page]:  # noqa: ARG002 - the path says it all
         """Pages of some hundred complaints each."""
         if answer.path is None:
             raise ValueError("a whole file comes as a path")
         with ExitStack() as resources:
-            layout = Layout(
-                encoding=self.settings.encoding,
-                delimiter=self.settings.delimiter,
-                sheet=self.settings.sheet,
-                header=_names_columns,
-            )
+            layout = self.settings.layout(header=_names_columns)
             table = open_table(answer.path, layout, resources)
             mapped = _mapped(table, answer.path)
             left = [name for name in table.columns if name not in mapped.values()]
             strange: dict[str, int] = dict.fromkeys(map(clip, left), 1)
-            read = partial(_feedback, mapped=mapped, ids=Tally(resources), strange=strange)
+            read = partial(_feedback, mapped=mapped, ids=RowIds(resources), strange=strange)
             for batch in batches(iter(table.rows), read, answer.path):
                 yield batch.page(
                     checkpoint={"rows": batch.rows},
@@ -174,7 +150,7 @@ def _mapped(table: Table, path: Path) -> dict[str, str]:
 
 
 def _feedback(
-    row: Row, *, mapped: Mapping[str, str], ids: Tally, strange: dict[str, int]
+    row: Row, *, mapped: Mapping[str, str], ids: RowIds, strange: dict[str, int]
 ) -> Feedback:
     """One complaint; raises ValueError with the reason when it is none."""
     told = {field: row.cells.get(column, "").strip() for field, column in mapped.items()}
@@ -190,7 +166,7 @@ def _feedback(
     reply = unnamed(plain(told.get("reply")), name, by_brand=True)
     url = told.get("url", "")
     return Feedback(
-        external_id=_id(told, ids),
+        external_id=_id(told, row, ids),
         kind=Kind.COMPLAINT,
         title=unnamed(plain(told.get("title")), name),
         text=unnamed(plain(told.get("text")), name),
@@ -233,22 +209,15 @@ def _time(told: Mapping[str, str], field: str) -> datetime | None:
         raise ValueError(f"{field}: {cell[:40]!r} is no date") from error
 
 
-def _id(told: Mapping[str, str], ids: Tally) -> str:
+def _id(told: Mapping[str, str], row: Row, ids: RowIds) -> str:
     """HugMe's number of the ticket, else the site's; else what nobody can change.
 
-    Raises ValueError when an earlier row has it.
+    Raises ValueError when another row has it.
     """
     column = next((field for field in ("id", "complaint_id") if field in told), None)
     if column is not None:
-        if not told[column]:
-            raise ValueError("it has no id")
-        if ids.count(told[column]) > 1:
-            raise ValueError("its id stands in an earlier row")
-        return told[column]
-    fields = [told.get(field, "") for field in ("published_at", "title", "city", "state")]
-    digest = hashlib.sha256(json.dumps(fields).encode()).hexdigest()
-    again = ids.count(digest)
-    return digest if again == 1 else f"{digest}-{again}"
+        return ids.own(told[column], row.cells)
+    return ids.of([told.get(field, "") for field in ("published_at", "title", "city", "state")])
 
 
 def _raw(row: Row, mapped: Mapping[str, str], name: str) -> str:

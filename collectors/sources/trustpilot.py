@@ -14,7 +14,7 @@ import re
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from http import HTTPStatus
 from typing import Annotated, Any
 from urllib.parse import urlencode
@@ -39,6 +39,7 @@ from ..collector import (
     WebAddress,
 )
 from ..judge import clip
+from ..paging import newest, reached
 
 MOST = 100
 """Reviews on a page."""
@@ -88,6 +89,7 @@ class Trustpilot(Collector[TrustpilotSettings]):
     kind = "trustpilot"
     traits = frozenset({Trait.PAGED, Trait.NEWEST_FIRST, Trait.POLLED, Trait.WHOLE_LIST})
     Settings = TrustpilotSettings
+    part_of = "location"
     robots = False
     # Neither an edit nor a reply moves a review to the top. A review taken away while the list is
     # read moves those below it up: one that slips over a page's edge is found the day after.
@@ -194,9 +196,10 @@ class Trustpilot(Collector[TrustpilotSettings]):
     def _further(self, step: Mapping[str, Any], page: Page) -> Ask | None:
         """The next page, or what came since a reading began that was broken off."""
         here = bool(page.items or page.rejected)
-        if here and not _reached(page, step.get("back_to")):
+        times = [item.published_at for item in page.items]
+        if here and not reached(times, step.get("back_to")):
             onto = {"page": step["page"] + 1, "ids": _other_ids(step, page)}
-            return self._list({**step, **onto, "top": step.get("top") or _newest(page)})
+            return self._list({**step, **onto, "top": step.get("top") or newest(times)})
         if step.get("whole") and (until := step.get("until")):
             return self._list({**START, "unit": step["unit"], "back_to": until})
         return None
@@ -312,17 +315,6 @@ def _other_ids(step: Mapping[str, Any], page: Page) -> list[str]:
             "more; run it again later.",
         )
     return ids
-
-
-def _reached(page: Page, back_to: str | None) -> bool:
-    """Whether a page goes back to a moment."""
-    times = [item.published_at for item in page.items if item.published_at]
-    return bool(back_to and times and min(times) < datetime.fromisoformat(back_to))
-
-
-def _newest(page: Page) -> str | None:
-    times = [item.published_at for item in page.items if item.published_at]
-    return max(times).astimezone(UTC).isoformat() if times else None
 
 
 def _left(step: Mapping[str, Any], following: Ask | None) -> dict[str, object]:

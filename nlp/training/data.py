@@ -61,6 +61,7 @@ def _by_sentiment(raw: Raw) -> Hashable:
 
 
 _WESTERN = frozenset({"pt-BR", "pt-PT", "pt-MZ", "es", "en", "fr", "de", "it"})
+_POSTED = _WESTERN | {"hi", "ary", "arq"}
 
 SETS = (
     Set("minibar", 4200, _by_stars),
@@ -73,8 +74,8 @@ SETS = (
     Set("indonlu", 900, _by_sentiment),
     Set("liu_products", 1400, _by_sentiment),
     Set("xed_core", 3600, _by_sentiment, 0, _WESTERN),
-    Set("brighter", 3000, _by_sentiment, 0.3, _WESTERN),
-    Set("afrisenti", 1200, _by_sentiment, languages=frozenset({"pt-MZ"})),
+    Set("brighter", 4200, _by_sentiment, 0.3, _POSTED),
+    Set("afrisenti", 3000, _by_sentiment, languages=frozenset({"pt-MZ", "ary", "arq"})),
     Set("goemotions", 900, _by_sentiment, 0.3),
     Set("wisesight", 300, _by_sentiment, 0.5),
 )

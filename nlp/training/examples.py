@@ -119,6 +119,13 @@ def of_open(row: data.Row) -> Example:
     return Example(text, index, row.weight, row.stars or 0, found)
 
 
+def of_post(post: phrases.Post) -> Example:
+    """A post: the only clause of a text shares its sentiment."""
+    index, spans = mood(post.sentiment), clauses(post.text)
+    found = (Clause(spans[0], index, None),) if len(spans) == 1 else ()
+    return Example(post.text, index, 1.0, 0, found)
+
+
 def reviews(language: str) -> tuple[list[phrases.Row], list[phrases.Row]]:
     """Our whole reviews: those that teach, and every ``_KEPT``-th, which only calibrates."""
     rows = phrases.wholes(language)
@@ -127,7 +134,7 @@ def reviews(language: str) -> tuple[list[phrases.Row], list[phrases.Row]]:
 
 
 def own(seed: int, composed: int) -> list[Example]:
-    """Our text for one epoch: composed anew, every phrase, the hard cases and reviews twice."""
+    """Our text for one epoch: composed anew, every phrase and post, the rest twice."""
     rng = random.Random(seed)  # noqa: S311 - a repeatable draw, no secret
     rows = [
         row
@@ -142,7 +149,7 @@ def own(seed: int, composed: int) -> list[Example]:
         rows, _ = reviews(language)
         examples += [of_whole(row) for row in rows]
         examples += [of_whole(phrases.careless(rng, row)) for row in rows]
-    return examples
+    return examples + [of_post(post) for post in phrases.posts()]
 
 
 def opened(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from safetensors.numpy import save
@@ -20,11 +20,12 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from ..heads import Head, Similarity
+    from ..heads import Head, Learnt, Similarity
+    from ..lexical import Lexical
 
     Floats = NDArray[np.float32]
 
-VERSION = "e5s-3"
+VERSION = "e5s-4"
 """Raised when the meaning of a label changes; the checksum tells every training run apart."""
 
 PRECISION = 0.8
@@ -64,6 +65,10 @@ class Trained:
     uncertain: float
     similarity: Similarity
     adapter: Mapping[str, Floats]
+    version: str = VERSION
+    learnt: Learnt | None = None
+    lexical: Lexical | None = None
+    base: str | None = None
 
 
 def export(trained: Trained, folder: Path) -> None:
@@ -74,6 +79,8 @@ def export(trained: Trained, folder: Path) -> None:
         "stars": (trained.stars, ["more than 1", "more than 2", "more than 3", "more than 4"]),
         "topics": (trained.topics, [*map(str, Topic)]),
     }
+    if trained.learnt:
+        heads["touchpoints"] = (trained.learnt.head, [*trained.learnt.names])
     weights = {
         f"{name}.{index}.{part}": array.astype(np.float16)
         for name, (head, _) in heads.items()
@@ -85,9 +92,12 @@ def export(trained: Trained, folder: Path) -> None:
     weights |= {
         f"{ADAPTER}{name}": array.astype(np.float16) for name, array in trained.adapter.items()
     }
+    if trained.lexical:
+        for name in ("rarity", "weight", "bias"):
+            weights[f"lexical.{name}"] = getattr(trained.lexical, name).astype(np.float16)
     packed = save(weights)
-    description = {
-        "version": VERSION,
+    description: dict[str, Any] = {
+        "version": trained.version,
         "encoder": NAME,
         "layers": list(trained.layers),
         "heads": {name: _described(head, labels) for name, (head, labels) in heads.items()},
@@ -103,6 +113,13 @@ def export(trained: Trained, folder: Path) -> None:
         "sources": SOURCES,
         "sha256": hashlib.sha256(packed).hexdigest(),
     }
+    if trained.learnt:
+        description["heads"]["touchpoints"] |= {
+            "exclusive": trained.learnt.exclusive,
+            "cutoffs": dict(trained.learnt.cutoffs),
+        }
+    if trained.base:
+        description["base"] = trained.base
     folder.mkdir(parents=True, exist_ok=True)
     (folder / WEIGHTS).write_bytes(packed)
     text = json.dumps(description, indent=1, ensure_ascii=False)

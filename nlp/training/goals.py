@@ -7,12 +7,13 @@ gold reviews, each figure beside the goal of this version. Prints Markdown.
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from ...storage.vocabulary import Sentiment, Topic
+from ..evaluate import macro_f1
 from ..tagger import Tagger
 from . import data, phrases
 
@@ -58,17 +59,6 @@ def told(tagger: Tagger, rows: Sequence[Mapping[str, Any]]) -> list[Told]:
     asked = [{"id": str(n), "text": row["text"]} for n, row in enumerate(rows)]
     found = tagger.classify(asked)
     return [Told(row, each["p"], each["stars"]) for row, each in zip(rows, found, strict=True)]
-
-
-def macro_f1(pairs: Sequence[tuple[str, str]], classes: Iterable[str]) -> float:
-    """The mean F1 over the classes that are among the gold labels (first of each pair)."""
-    scores = []
-    for each in classes:
-        gold, said = sum(g == each for g, _ in pairs), sum(s == each for _, s in pairs)
-        both = sum(g == s == each for g, s in pairs)
-        if gold:
-            scores.append(2 * both / (gold + said))
-    return sum(scores) / len(scores)
 
 
 def three(found: Sequence[Told]) -> float:

@@ -2,8 +2,8 @@
 
 ``corpus/LANGUAGE.jsonl`` holds phrases that each say one thing of one topic; ``other_*.jsonl``
 whole texts that are hard to read (irony, negation, "but"); ``whole_*.jsonl`` reviews as shops
-and stores get them; ``gold_*.jsonl`` reviews that are never trained on. Pure but for reading
-these files.
+and stores get them; ``posts.jsonl`` short posts about anything; ``gold_*.jsonl`` reviews that are
+never trained on. Pure but for reading these files.
 """
 
 from __future__ import annotations
@@ -24,7 +24,8 @@ if TYPE_CHECKING:
 
 FOLDER = Path(__file__).parent / "corpus"
 LANGUAGES = ("de", "en", "es", "fr", "it", "pt")
-GOLD_LANGUAGES = WHOLE_LANGUAGES = ("en", "es", "pt")
+WHOLE_LANGUAGES = LANGUAGES
+GOLD_LANGUAGES = ("en", "es", "pt")
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +35,15 @@ class Phrase:
     topic: Topic
     sentiment: Sentiment
     text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Post:
+    """A short post about anything, with its mood; nobody looked for topics."""
+
+    text: str
+    lang: str
+    sentiment: Sentiment
 
 
 class Said(TypedDict):
@@ -157,6 +167,16 @@ def others(lang: str) -> list[Row]:
 def wholes(lang: str) -> list[Row]:
     """The reviews of one of ``WHOLE_LANGUAGES``, with stars and every aspect that they name."""
     return [_whole(raw, lang) for raw in _read(lang, WHOLE_LANGUAGES, f"whole_{lang}.jsonl")]
+
+
+@cache
+def posts() -> tuple[Post, ...]:
+    """All posts, in the order of the file."""
+    lines = (FOLDER / "posts.jsonl").read_text(encoding="utf-8").splitlines()
+    return tuple(
+        Post(raw["text"], raw["lang"], Sentiment(raw["sentiment"]))
+        for raw in map(json.loads, lines)
+    )
 
 
 def gold(lang: str) -> list[Row]:

@@ -126,9 +126,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--out", type=Path, default=MODEL_FOLDER, help="where the heads go")
     parser.add_argument("--cache", type=Path, default=None, help="default: OUVIDOR_CACHE")
     parser.add_argument("--state", type=Path, default=None, help="a folder to go on from")
+    parser.add_argument("--start", type=Path, default=None, help="finished weights to begin with")
     options = parser.parse_args(arguments)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
-    tuned, course = tune(options.corpus, options.cache, state=options.state)
+    tuned, course = tune(options.corpus, options.cache, state=options.state, start=options.start)
     export(finish(tuned, options.corpus, options.cache), options.out)
     draw(course, options.out / "learning.png")
 

@@ -9,29 +9,29 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors import safe_open
+from safetensors.torch import save_file
 from tokenizers import Tokenizer
 
 from ..encoder import prepare
+from ..heads import Heads
 from .examples import of_open, opened, own
 from .network import Encoded, Network, Tuned, encoded, loss_of
 
-EPOCHS = 6
+EPOCHS, EPOCHS_AGAIN = 6, 5
 COMPOSED = 4500
-OPENED = (2800, 1000, 400)
+OPENED = (2800, 1400, 900)
 """Open rows of each sort in one epoch at most."""
 
 _TURNS = 3
 """Epochs in which all open rows have had their turn."""
 
 _BATCH_TOKENS = 900
-_RATE, _HEAD_RATE = 1e-3, 2e-3
 _WARM_UP, _FLOOR = 0.04, 0.02
-_SAVE_EVERY = 250
-_STATE, _COURSE = "training.safetensors", "training.json"
+_STATE = "training.safetensors"
 
 _log = logging.getLogger(__name__)
 
@@ -74,19 +74,34 @@ _HELD_OUT = 16
 
 
 def tune(
-    corpus: Path, cache: Path | None, *, state: Path | None = None, seed: int = 1
+    corpus: Path,
+    cache: Path | None,
+    *,
+    state: Path | None = None,
+    start: Path | None = None,
+    seed: int = 1,
 ) -> tuple[Tuned, Course]:
     """Learn from our own text and from the open sets in ``corpus``.
 
     ``state`` is a folder that keeps an unfinished training; the next call goes on from there.
+    ``start`` is a folder of finished weights to begin with, in place of an untouched encoder.
     """
     torch.manual_seed(seed)
     folder = prepare(cache)
     tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
     tokenizer.encode_special_tokens = True
-    network = Network(folder)
-    course = learn(network, *plan(corpus, tokenizer), state=state)
+    network = Network(cache)
+    if start is not None:
+        network.start(tuned(Heads.load(start)))
+    pace, epochs = (Pace(), EPOCHS) if start is None else (AGAIN, EPOCHS_AGAIN)
+    course = learn(network, *plan(corpus, tokenizer, epochs=epochs), state=state, pace=pace)
     return network.learnt(), course
+
+
+def tuned(heads: Heads) -> Tuned:
+    """Finished weights as a training takes them up."""
+    names = ("sentiment", "clause", "stars", "topics")
+    return Tuned(dict(heads.adapter), {name: getattr(heads, name).layers[0] for name in names})
 
 
 def _batches(rows: list[Encoded], rng: random.Random) -> list[list[Encoded]]:
@@ -100,45 +115,83 @@ def _batches(rows: list[Encoded], rng: random.Random) -> list[list[Encoded]]:
     return groups
 
 
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """How fast is learnt: the highest rates of the changes and of the heads.
+
+    The state is saved every so many batches; ``name`` tells one course's state from another's.
+    """
+
+    rate: float = 1e-3
+    head_rate: float = 2e-3
+    save_every: int = 250
+    name: str = ""
+
+
+AGAIN = Pace(5e-4, 1e-3)
+"""For weights that are finished and go on."""
+
+
 def learn(
     network: Network,
-    batches: Sequence[list[Encoded]],
-    held_out: Sequence[list[Encoded]] = (),
+    batches: Sequence[list[Any]],
+    held_out: Sequence[list[Any]] = (),
     *,
     state: Path | None = None,
+    pace: Pace = Pace(),
+    loss_of: Callable[[Any, list[Any]], torch.Tensor] = loss_of,
+    progress: Callable[[int], None] | None = None,
 ) -> Course:
-    """One pass over the batches."""
+    """One pass over the batches. Interrupted (KeyboardInterrupt), the state is saved."""
     network.train()
     low = [p for change in network.changes.values() for p in (change.a, change.b)]
     heads = list(network.heads.parameters())
-    groups = [{"params": low, "lr": _RATE}, {"params": heads, "lr": _HEAD_RATE}]
+    groups = [{"params": low, "lr": pace.rate}, {"params": heads, "lr": pace.head_rate}]
     optimiser = torch.optim.AdamW(groups, weight_decay=0.01)
-    course = _resumed(state, [*low, *heads], optimiser)
+    keeper = _Keeper(state, [*low, *heads], optimiser, pace.name)
+    course = keeper.resumed()
+    if progress and course.losses:
+        progress(len(course.losses))
     began = time.monotonic()
-    for step in range(len(course.losses), len(batches)):
-        share = min(1, (step + 1) / (_WARM_UP * len(batches)))
-        share *= max(_FLOOR, 1 - step / len(batches))
-        for group, base in zip(optimiser.param_groups, (_RATE, _HEAD_RATE), strict=True):
-            group["lr"] = base * share
-        loss = loss_of(network, batches[step])
-        optimiser.zero_grad()
-        torch.autograd.backward(loss)
-        torch.nn.utils.clip_grad_norm_([*low, *heads], 1.0)
-        optimiser.step()
-        course.losses.append(float(loss.detach()))
-        if (step + 1) % _SAVE_EVERY == 0 or step + 1 == len(batches):
-            course.held_out.append((step + 1, _measured(network, held_out)))
-            _save(state, [*low, *heads], optimiser, course)
-            minutes = (time.monotonic() - began) / 60
-            loss_now = sum(course.losses[-_SAVE_EVERY:]) / len(course.losses[-_SAVE_EVERY:])
-            kept = course.held_out[-1][1]
-            text = "%d of %d: loss %.3f, held-out %.3f, %.0f min"
-            _log.info(text, step + 1, len(batches), loss_now, kept, minutes)
+    try:
+        for step in range(len(course.losses), len(batches)):
+            share = min(1, (step + 1) / (_WARM_UP * len(batches)))
+            share *= max(_FLOOR, 1 - step / len(batches))
+            for group, base in zip(
+                optimiser.param_groups, (pace.rate, pace.head_rate), strict=True
+            ):
+                group["lr"] = base * share
+            loss = loss_of(network, batches[step])
+            optimiser.zero_grad()
+            torch.autograd.backward(loss)
+            torch.nn.utils.clip_grad_norm_([*low, *heads], 1.0)
+            optimiser.step()
+            course.losses.append(float(loss.detach()))
+            if progress:
+                progress(1)
+            if (step + 1) % pace.save_every == 0 or step + 1 == len(batches):
+                course.held_out.append((step + 1, _measured(network, held_out, loss_of)))
+                keeper.save(course)
+                _tell(course, len(batches), pace, (time.monotonic() - began) / 60)
+    except KeyboardInterrupt:
+        keeper.save(course)
+        raise
     network.eval()
     return course
 
 
-def _measured(network: Network, batches: Sequence[list[Encoded]]) -> float:
+def _tell(course: Course, count: int, pace: Pace, minutes: float) -> None:
+    last = course.losses[-pace.save_every :]
+    text = "%d of %d: loss %.3f, held-out %.3f, %.0f min"
+    step, kept = course.held_out[-1]
+    _log.info(text, step, count, sum(last) / len(last), kept, minutes)
+
+
+def _measured(
+    network: Network,
+    batches: Sequence[list[Any]],
+    loss_of: Callable[[Any, list[Any]], torch.Tensor],
+) -> float:
     """The mean loss on rows that teach nothing."""
     network.eval()
     with torch.inference_mode():
@@ -147,62 +200,60 @@ def _measured(network: Network, batches: Sequence[list[Encoded]]) -> float:
     return sum(losses) / max(1, len(losses))
 
 
-def _moments(
-    weights: Sequence[torch.nn.Parameter], optimiser: torch.optim.Optimizer
-) -> dict[str, torch.Tensor]:
-    """Everything the next step needs, by name; no pickle."""
-    found = {"random": torch.get_rng_state()}
-    for index, weight in enumerate(weights):
-        found[f"{index}.weight"] = weight.detach()
-        for name, value in optimiser.state[weight].items():
-            found[f"{index}.{name}"] = value
-    return found
+class _Keeper:
+    """Saves a training and puts it back; without a folder it does neither. No pickle."""
 
+    def __init__(
+        self,
+        folder: Path | None,
+        weights: Sequence[torch.nn.Parameter],
+        optimiser: torch.optim.Optimizer,
+        name: str,
+    ) -> None:
+        self._folder = folder
+        self._weights = weights
+        self._optimiser = optimiser
+        self._name = name
 
-def _save(
-    state: Path | None,
-    weights: Sequence[torch.nn.Parameter],
-    optimiser: torch.optim.Optimizer,
-    course: Course,
-) -> None:
-    if state is None:
-        return
-    state.mkdir(parents=True, exist_ok=True)
-    for name, write in _files(weights, optimiser, course).items():
-        fresh = state / f"{name}.new"
-        write(fresh)
-        fresh.replace(state / name)
+    def save(self, course: Course) -> None:
+        """Everything that the next step needs; each file appears whole or not at all."""
+        if self._folder is None:
+            return
+        self._folder.mkdir(parents=True, exist_ok=True)
+        fresh = self._folder / f"{_STATE}.new"
+        # One file holds it all, so that weights and losses are always of the same step.
+        told = {"course": json.dumps(asdict(course)), "name": self._name}
+        save_file(self._moments(), fresh, told)
+        fresh.replace(self._folder / _STATE)
 
+    def _moments(self) -> dict[str, torch.Tensor]:
+        found = {"random": torch.get_rng_state()}
+        for index, weight in enumerate(self._weights):
+            found[f"{index}.weight"] = weight.detach()
+            for name, value in self._optimiser.state[weight].items():
+                found[f"{index}.{name}"] = value
+        return found
 
-def _files(
-    weights: Sequence[torch.nn.Parameter], optimiser: torch.optim.Optimizer, course: Course
-) -> dict[str, Callable[[Path], object]]:
-    step = str(len(course.losses))
-    return {
-        _COURSE: lambda path: path.write_text(json.dumps(asdict(course)), encoding="utf-8"),
-        _STATE: lambda path: save_file(_moments(weights, optimiser), path, {"step": step}),
-    }
-
-
-def _resumed(
-    state: Path | None,
-    weights: Sequence[torch.nn.Parameter],
-    optimiser: torch.optim.Optimizer,
-) -> Course:
-    """The course so far, with weights and moments put back; an empty one without a state."""
-    if state is None or not (state / _STATE).exists():
-        return Course()
-    kept = load_file(state / _STATE)
-    torch.set_rng_state(kept["random"])
-    for index, weight in enumerate(weights):
-        weight.data.copy_(kept[f"{index}.weight"])
-        named = {name: f"{index}.{name}" for name in ("step", "exp_avg", "exp_avg_sq")}
-        # A head that no batch has taught yet has no moments.
-        if found := {n: kept[full] for n, full in named.items() if full in kept}:
-            optimiser.state[weight] = found
-    raw = json.loads((state / _COURSE).read_text(encoding="utf-8"))
-    _log.info("going on after %d batches", len(raw["losses"]))
-    return Course(raw["losses"], [(at, loss) for at, loss in raw["held_out"]])
+    def resumed(self) -> Course:
+        """The course so far, with weights and moments put back; an empty one without a state."""
+        path = None if self._folder is None else self._folder / _STATE
+        if path is None or not path.exists():
+            return Course()
+        with safe_open(path, "pt") as file:
+            told = file.metadata()
+            if told["name"] != self._name:
+                return Course()
+            kept = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - no dict
+        torch.set_rng_state(kept["random"])
+        for index, weight in enumerate(self._weights):
+            weight.data.copy_(kept[f"{index}.weight"])
+            named = {name: f"{index}.{name}" for name in ("step", "exp_avg", "exp_avg_sq")}
+            # A head that no batch has taught yet has no moments.
+            if found := {n: kept[full] for n, full in named.items() if full in kept}:
+                self._optimiser.state[weight] = found
+        raw = json.loads(told["course"])
+        _log.info("going on after %d batches", len(raw["losses"]))
+        return Course(raw["losses"], [(at, loss) for at, loss in raw["held_out"]])
 
 
 def smoothed(losses: Sequence[float], width: int = 50) -> list[float]:

@@ -29,7 +29,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 import zstandard
-from sqlalchemy import select, text
+from sqlalchemy import delete, select, text
 from sqlalchemy.exc import SQLAlchemyError
 
 from ouvidor.collectors import intake
@@ -72,6 +72,29 @@ def bound(traits: frozenset[Trait]) -> list[int]:
     """The clauses that bind a kind with these traits."""
     names = ["every", *traits]
     return sorted({clause for name in names for clause in TABLE["binds"][name]})
+
+
+def traits_table() -> str:
+    """Every kind with its traits and the clauses that bind it, as a table of Markdown."""
+    names = [str(each) for each in Trait]
+    heads = ["kind", *names, "clauses", "fixtures"]
+    rows = [heads, ["---", *[":-:"] * len(names), "---", "---"]]
+    for kind, collector in kinds().items():
+        marks = ["✓" if trait in collector.traits else "" for trait in Trait]
+        folders = ", ".join(f"`{path.name}`" for path in fixtures(kind))
+        rows.append([f"`{kind}`", *marks, _spans(bound(collector.traits)), folders])
+    return "\n".join(f"| {' | '.join(row)} |" for row in rows)
+
+
+def _spans(numbers: list[int]) -> str:
+    """1–7, 9, 11: numbers in order, those in a row as a span."""
+    found: list[list[int]] = []
+    for number in numbers:
+        if found and found[-1][-1] == number - 1:
+            found[-1].append(number)
+        else:
+            found.append([number])
+    return ", ".join(f"{row[0]}–{row[-1]}" if len(row) > 1 else f"{row[0]}" for row in found)
 
 
 def routed(routes: Mapping[str, str], address: str) -> str:
@@ -236,8 +259,9 @@ class Host:
 class Kit:
     """One kind of source with its fixture, a host that plays it, and an empty house."""
 
-    def __init__(self, kind: str, fixture: Path, folder: Path, host: Host) -> None:
+    def __init__(self, kind: str, fixture: Path, folder: Path, host: Host, server: str) -> None:
         self.kind, self.fixture, self.folder, self.host = kind, fixture, folder, host
+        self.server = server
         told = tomllib.loads((fixture / "fixture.toml").read_text(encoding="utf-8"))
         self.told = told
         self.expected: Mapping[str, Any] = told["expected"]
@@ -262,6 +286,9 @@ class Kit:
 
     def _house(self) -> Database:
         self.folder.mkdir(exist_ok=True)
+        return _swept(self.server) if self.server else self._file()
+
+    def _file(self) -> Database:
         path = self.folder / f"{len(list(self.folder.glob('*.db')))}.db"
         template = self.folder.parent / "template.db"
         if not template.exists():
@@ -356,19 +383,44 @@ class Kit:
     @contextmanager
     def refusing(self, table: str, after: int) -> Iterator[None]:
         """The database refuses the write of ``table`` once ``after`` of them were made."""
-        with self.db.write() as connection:
-            connection.execute(text("CREATE TABLE made (n INTEGER)"))
-            connection.execute(
-                text(
-                    f"CREATE TRIGGER refuse BEFORE INSERT ON {table} BEGIN "
-                    f"SELECT RAISE(ABORT, 'refused') WHERE (SELECT count(*) FROM made) >= {after}; "
-                    "INSERT INTO made VALUES (1); END"
-                )
-            )
+        before = f"CREATE TRIGGER refuse BEFORE INSERT ON {table}"
+        if self.db.embedded:
+            make = [f"{before} BEGIN {_REFUSE_SQLITE.format(after=after)} END"]
+            drop = ["DROP TRIGGER refuse"]
+        else:
+            body = _REFUSE_POSTGRESQL.format(after=after)
+            make = [
+                f"CREATE FUNCTION refused() RETURNS trigger LANGUAGE plpgsql AS $${body}$$",
+                f"{before} FOR EACH ROW EXECUTE FUNCTION refused()",
+            ]
+            drop = ["DROP FUNCTION refused CASCADE"]
+        self._tell("CREATE TABLE made (n INTEGER)", *make)
         yield
+        self._tell(*drop, "DROP TABLE made")
+
+    def _tell(self, *statements: str) -> None:
         with self.db.write() as connection:
-            connection.execute(text("DROP TRIGGER refuse"))
-            connection.execute(text("DROP TABLE made"))
+            for statement in statements:
+                connection.execute(text(statement))
+
+
+_REFUSE_SQLITE = (
+    "SELECT RAISE(ABORT, 'refused') WHERE (SELECT count(*) FROM made) >= {after}; "
+    "INSERT INTO made VALUES (1);"
+)
+_REFUSE_POSTGRESQL = (
+    "BEGIN IF (SELECT count(*) FROM made) >= {after} THEN RAISE EXCEPTION 'refused'; END IF; "
+    "INSERT INTO made VALUES (1); RETURN NEW; END"
+)
+
+
+def _swept(url: str) -> Database:
+    """The database of a server, empty: one for many houses, one after the other."""
+    database = open_database(url)
+    with database.write() as connection:
+        for table in reversed(t.metadata.sorted_tables):
+            connection.execute(delete(table))
+    return database
 
 
 def _readable(value: object) -> str:
@@ -384,11 +436,11 @@ def _made_anew(url: str) -> dict[str, str]:
 
 
 @contextmanager
-def kit(kind: str, fixture: Path, folder: Path) -> Iterator[Kit]:
-    """A kit and its host, closed at the end."""
+def kit(kind: str, fixture: Path, folder: Path, server: str = "") -> Iterator[Kit]:
+    """A kit and its host, closed at the end; in the database of ``server``, else in a file."""
     told = tomllib.loads((fixture / "fixture.toml").read_text(encoding="utf-8"))
     host = Host(told["routes"])
-    made = Kit(kind, fixture, folder, host)
+    made = Kit(kind, fixture, folder, host, server)
     try:
         with pytest.MonkeyPatch.context() as patch:
             for name, value in told.get("environment", {}).items():

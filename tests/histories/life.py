@@ -24,7 +24,7 @@ from sqlalchemy import Connection, func, select
 from sqlalchemy import event as sqlalchemy_event
 
 from ouvidor.collectors import batches
-from ouvidor.collectors.collector import kinds
+from ouvidor.collectors.collector import Trait, kinds
 from ouvidor.collectors.run import RunReport, run_source
 from ouvidor.config import Source
 from ouvidor.storage import annotations, series
@@ -39,15 +39,18 @@ NAME = "source"
 MANNERS = {"retries": 0, "backoff": 0, "delay": 0, "timeout": 20, "max_requests": 60}
 
 
+_DOUBTS = {Outcome.SUSPECT, Outcome.COMPLETE, Outcome.MISCONFIGURED}
+"""What a source that shows nothing at all may be taken for."""
 _STORED = select(
     t.feedback.c.external_id, t.feedback.c.text, t.feedback.c.stars, t.feedback.c.reply_text
-)
-_JOINED = select(func.max(t.run.c.started_at)).where(t.run.c.joined)
-_COVERED = select(t.coverage.c.since, t.coverage.c.until)
-_COUNTS = select(t.run.c.new, t.run.c.changed)
+).join_from(t.feedback, t.source)
+_JOINED = select(func.max(t.run.c.started_at)).join_from(t.run, t.source).where(t.run.c.joined)
+_COVERED = select(t.coverage.c.since, t.coverage.c.until).join_from(t.coverage, t.source)
+_COUNTS = select(t.run.c.new, t.run.c.changed).join_from(t.run, t.source)
 _REVISIONS = (
     select(t.feedback.c.external_id, t.revision.c.text, t.revision.c.stars, t.revision.c.reply_text)
     .join_from(t.revision, t.feedback)
+    .join(t.source, t.source.c.id == t.feedback.c.source_id)
     .order_by(t.revision.c.id)
 )
 _SERIES = select(t.series)
@@ -168,19 +171,16 @@ def live(house: House, history: History) -> None:
         life = Life(house, history, Path(folder))
         for turn in history.turns:
             life.turn(turn)
-        if not life.ended_well:
-            life.turn(Turn(minutes=15))
-        life.turn(Turn(minutes=9 * 24 * 60))
-        assert not life.lagging or not life.world.items
-        life.judge_the_past()
+        life.end()
         life.compare_series()
 
 
 class Life:
     """A source between two runs: its world, and what the house may be expected to know of it."""
 
-    def __init__(self, house: House, history: History, folder: Path) -> None:
-        self.house, self.history, self.folder = house, history, folder
+    def __init__(self, house: House, history: History, folder: Path, name: str = NAME) -> None:
+        self.house, self.history, self.folder, self.name = house, history, folder, name
+        self._ours = t.source.c.name == name
         self.shape: Shape = SHAPES[history.shape]
         self.world = World(bumps=self.shape.bumps)
         self.world.begin(history.start)
@@ -252,7 +252,7 @@ class Life:
         if report is not None and not report.outcome.good:
             assert self.known.joined == joined, "a run that did not end well moved the watermark"
         if turn.quiet:
-            self._judge_quiet(report)
+            self._judge_quiet(report, gap=began - joined if joined else timedelta(0))
         self._judge_ledger(began)
         self.ended_well = report is not None and report.outcome.good
         if self.history.tagged:
@@ -266,10 +266,12 @@ class Life:
         Leaf.show = self._show
         with _mortal(turn.crash), pytest.MonkeyPatch.context() as patch:
             patch.setattr(batches, "PAGE", self.history.size)
+            if self.shape.most:
+                patch.setattr(self.shape.most, "MOST", self.history.size)
             try:
                 return run_source(
                     house.db,
-                    NAME,
+                    self.name,
                     self._source(),
                     door=DOOR,
                     now=self.world.clock,
@@ -295,43 +297,68 @@ class Life:
         )
         annotations.save(db, [(each, _annotation(each.stars or 3)) for each in claimed], now=now)
 
+    def end(self) -> None:
+        """A last quiet run a week later, which must know everything."""
+        if not self.ended_well:
+            self.turn(Turn(minutes=15))
+        # Where nothing is ever read once more by itself, a person asks for it.
+        asked = self.shape.kind.reread_after is None and not self.shape.thorough
+        self.turn(Turn(minutes=9 * 24 * 60, full=asked))
+        assert not self.lagging or not self.world.items
+        self.judge_the_past()
+
     # --- what has to hold -----------------------------------------------------------------------
 
     def _look(self) -> Known:
         """What the house knows now."""
         with self.house.db.read() as connection:
-            rows = connection.execute(_STORED).all()
-            joined = connection.execute(_JOINED).scalar()
-            spans = [tuple(row) for row in connection.execute(_COVERED)]
-        found = {row[0]: State(*row[1:]) for row in rows}
+            rows = connection.execute(_STORED.where(self._ours)).all()
+            joined = connection.execute(_JOINED.where(self._ours)).scalar()
+            spans = [tuple(row) for row in connection.execute(_COVERED.where(self._ours))]
+        found = {_key(row[0]): State(*row[1:]) for row in rows}
         assert len(found) == len(rows), "an item is stored twice"
         return Known(found, joined, spans)
 
-    def _judge_quiet(self, report: RunReport | None) -> None:
-        """A run that nothing disturbed ends well, and knows all that the source shows."""
+    def _judge_quiet(self, report: RunReport | None, gap: timedelta) -> None:
+        """A run that nothing disturbed ends well, and knows all that the source shows.
+
+        ``gap`` is how long nothing was joined; a window that is shorter is told.
+        """
         assert report is not None
-        if not self.world.items and self.shape.cap:
-            assert report.outcome in {Outcome.SUSPECT, Outcome.COMPLETE}, report
+        if not self.world.items and self.shape.doubts:
+            assert report.outcome in _DOUBTS, report
             return
         shown = self._shown()
         hidden = len(self.world.items) > len(shown)
         assert report.outcome.good, report
-        assert hidden or report.outcome is Outcome.COMPLETE, report
-        if self.shape.thorough or self._turn.full or self._is_reread():
+        missed = self.shape.window is not None and gap > self.shape.window
+        if missed or (self.shape.window and not hidden):
+            assert (report.outcome is Outcome.CAPPED) == missed, report
+        assert hidden or missed or report.outcome is Outcome.COMPLETE, report
+        whole = self._turn.full or self._is_reread()
+        if self.shape.thorough or whole:
             self.lagging = False
         if not self.lagging:
             assert {key: self.known.stored.get(key) for key in shown} == shown
+        if whole and self.ended_well and Trait.WHOLE_LIST in self.shape.kind.traits:
+            gone = len(self.known.stored.keys() - self.world.items.keys())
+            told = f"{gone} known before are no longer shown" in report.message
+            assert told == bool(gone), (gone, report)
 
     def _is_reread(self) -> bool:
         """Whether this run read everything from its start; after a broken one it goes on there."""
-        return self.ended_well and self._turn.minutes > 7 * 24 * 60
+        after = self.shape.kind.reread_after
+        passed = timedelta(minutes=self._turn.minutes)
+        return after is not None and self.ended_well and passed > after
 
     def _shown(self) -> dict[str, State]:
         """The truth: the latest state of all that the source shows."""
         items = self.world.newest_first()
         if self.shape.cap:
             items = items[: self.history.size * self.history.reach]
-        return {item.key: item.now for item in items}
+        if self.shape.window:
+            items = [item for item in items if item.at >= self.world.clock - self.shape.window]
+        return {item.key: self.shape.told(item.now) for item in items}
 
     def _judge_ledger(self, began: datetime) -> None:
         """What the ledger calls covered is in the store."""
@@ -342,26 +369,31 @@ class Life:
         shown = self._shown()
         for item in self.world.items.values():
             timely = item.key in shown or not item.late
-            if timely and any(since <= item.changed < until for since, until in spans):
-                found = self.known.stored.get(item.key)
-                assert found == item.now, f"{item.key} is covered and not stored"
+            past = self.shape.window is not None and item.key not in shown
+            seen = item.at if past else item.changed
+            if timely and any(since <= seen < until for since, until in spans):
+                found, real = self.known.stored.get(item.key), self.shape.told(item.now)
+                if past and found:  # a reply to what is no longer shown cannot be seen
+                    found, real = found._replace(reply=None), real._replace(reply=None)
+                assert found == real, f"{item.key} is covered and not stored"
 
     def judge_the_past(self) -> None:
         """Nothing is invented, no edit went unrecorded, the runs counted what they stored."""
         with self.house.db.read() as connection:
-            counts = connection.execute(_COUNTS).all()
+            counts = connection.execute(_COUNTS.where(self._ours)).all()
             told = self._told(connection)
         assert set(told) <= set(self.world.ever), "something was invented"
         for key, states in told.items():
-            assert _in_order(states, self.world.ever[key].states), (key, states)
+            real = [self.shape.told(state) for state in self.world.ever[key].states]
+            assert _in_order(states, real), (key, states)
         assert sum(new for new, _ in counts) == len(told), "something that was stored is gone"
         assert sum(changed for _, changed in counts) == sum(len(s) - 1 for s in told.values())
 
     def _told(self, connection: Connection) -> Mapping[str, list[State]]:
         """The states of each item that the house remembers, in their order."""
         told: dict[str, list[State]] = {}
-        for key, *state in connection.execute(_REVISIONS):
-            told.setdefault(key, []).append(State(*state))
+        for key, *state in connection.execute(_REVISIONS.where(self._ours)):
+            told.setdefault(_key(key), []).append(State(*state))
         for key, now in self.known.stored.items():
             told.setdefault(key, []).append(now)
         return told
@@ -386,6 +418,11 @@ def _web_fault(turn: Turn) -> suite.Fault | None:
         return suite.Fault(status=int(how), at=at)
     body = {"wall": suite.CAPTCHA, "empty": b" \n", "gone": b""}.get(how, b'{"items": []}')
     return suite.Fault(status=404 if how == "gone" else 200, body=body, cut=how == "cut", at=at)
+
+
+def _key(external_id: str) -> str:
+    """The item's own key, whatever a kind puts before it."""
+    return external_id.rpartition("/")[2]
 
 
 def _annotation(stars: int) -> Annotation:

@@ -48,7 +48,7 @@ def answer(world: World, name: str, order: str, size: int) -> bytes:
         "changed": world.as_changed,
     }[order]()
     if "token" in query:
-        start = _after(ordered, _place(query["token"]), order)
+        start = after(ordered, query["token"], order)
     elif "offset" in query:
         start = int(query["offset"])
     else:
@@ -64,9 +64,9 @@ def answer(world: World, name: str, order: str, size: int) -> bytes:
     return json.dumps(body).encode()
 
 
-def _after(ordered: list[Item], place: list[Any], order: str) -> int:
+def after(ordered: list[Item], token: str, order: str) -> int:
     """How many stand before or at the place that a token names, whatever became of its item."""
-    if not place:
+    if not (place := _place(token)):
         return 0
     if order == "changed":
         return sum([item.serial] <= place for item in ordered)

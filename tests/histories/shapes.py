@@ -15,15 +15,20 @@ import json
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from datetime import timedelta
 from functools import partial
+from types import ModuleType
 from typing import Any
 
-from histories import paging
-from histories.world import Item, What, World
+from histories import apis, paging
+from histories.world import Item, State, What, World
 
 from ouvidor.collectors.collector import Collector
+from ouvidor.collectors.sources import cfpb
 from ouvidor.collectors.sources.app_store import AppStore
 from ouvidor.collectors.sources.file import File
+from ouvidor.config import Secret
+from ouvidor.demo.keys import keys
 
 Answer = bytes | None
 
@@ -32,8 +37,11 @@ Answer = bytes | None
 class Shape:
     """How one kind shows a world: ``answer(world, name, size, reach)`` renders what is asked for.
 
-    ``thorough``: every reading reads everything. ``web``: over HTTP, else from the disk. ``cap``:
-    no more than ``reach`` pages are shown. ``bumps``: an edit moves an item to the newest.
+    ``thorough``: every reading sees everything that has changed. ``web``: over HTTP, else from the
+    disk. ``cap``: no more than ``reach`` pages are shown. ``bumps``: an edit moves an item to the
+    newest. ``doubts``: a source without anything may be taken for a broken one. ``stars``: it has
+    some. ``window``: how long an item is shown after its last edit. ``most``: the module whose page
+    size counts.
     """
 
     kind: type[Collector[Any]]
@@ -46,10 +54,18 @@ class Shape:
     web: bool = False
     cap: bool = False
     bumps: bool = True
+    doubts: bool = False
+    stars: bool = True
+    window: timedelta | None = None
+    most: ModuleType | None = None
     sized: bool = False
     """Whether the option ``size`` tells the page size."""
     weight: int = 10
     """Its share of the histories, beside that of the others."""
+
+    def told(self, state: State) -> State:
+        """As much of a state as this kind tells."""
+        return state if self.stars else state._replace(stars=None)
 
 
 # --- Apple's feed -----------------------------------------------------------------------------
@@ -118,6 +134,11 @@ _MOVES = frozenset({What.EDIT, What.BACK})
 _PULLS = _BURIED | {What.DELETE}
 """What pulls items up, from a page not yet read to one that was."""
 
+_DATED = frozenset(What) - {What.UNDATED, What.ECHO}
+"""What happens to a source that dates all it shows and whose pages begin behind an item."""
+_ACCOUNT = Secret(json.dumps(keys().service_account("https://host.example")))
+_OAUTH = {name: Secret("x") for name in ("client_id", "client_secret", "refresh_token")}
+
 newest = partial(_feed, paging.NewestFeed, order="newest", blind=_BURIED, shaky=_PULLS)
 oldest = partial(_feed, paging.OldestFeed, order="oldest", shaky=_PULLS | _MOVES, thorough=True)
 
@@ -131,6 +152,7 @@ SHAPES: Mapping[str, Shape] = {
         shaky=_PULLS,
         web=True,
         cap=True,
+        doubts=True,
         weight=3,
     ),
     "file": Shape(
@@ -159,5 +181,57 @@ SHAPES: Mapping[str, Shape] = {
     "changes since a token": _feed(paging.ChangeLog, "token", "changed", thorough=True),
     "a window of dates": _feed(
         paging.Window, "window", "oldest", blind=_BURIED, shaky=_PULLS | _MOVES
+    ),
+    "google_business, the whole list": Shape(
+        kind=apis.ShelvedBusiness,
+        answer=apis.business,
+        options=_OAUTH | {"locations": ["7"]},
+        carries=_DATED,
+        blind=_BURIED,
+        shaky=_PULLS,
+        doubts=True,
+    ),
+    "google_play, a week by token": Shape(
+        kind=apis.ShelvedPlay,
+        answer=apis.play,
+        options={"package": "com.example.app", "key": _ACCOUNT},
+        carries=_DATED,
+        blind=_BURIED,
+        shaky=_PULLS,
+        window=apis.WEEK,
+    ),
+    "reclame_aqui, changes with an overlap": Shape(
+        kind=apis.ShelvedReclameAqui,
+        answer=apis.reclame_aqui,
+        options={"client_id": Secret("x"), "client_secret": Secret("y")},
+        # What is taken down there stays readable, as deactivated.
+        carries=frozenset(What) - {What.ECHO, What.SHUFFLE, What.DELETE},
+        thorough=True,
+        bumps=False,
+        doubts=True,
+        stars=False,
+    ),
+    "cfpb, behind the last": Shape(
+        kind=apis.ShelvedCfpb,
+        answer=apis.cfpb,
+        options={"company": "EXAMPLE BANK"},
+        carries=_DATED - {What.SHUFFLE},
+        thorough=True,
+        bumps=False,
+        doubts=True,
+        stars=False,
+        most=cfpb,
+    ),
+    "cfpb, a window of a week": Shape(
+        kind=apis.ShelvedCfpb,
+        answer=apis.cfpb,
+        options={"company": "EXAMPLE BANK", "window_days": 7},
+        carries=_DATED - {What.SHUFFLE},
+        blind=frozenset({What.EDIT, What.BACK, What.REPLY}),
+        bumps=False,
+        doubts=True,
+        stars=False,
+        most=cfpb,
+        weight=5,
     ),
 }

@@ -44,7 +44,7 @@ class State(NamedTuple):
     """What a person can change in an item."""
 
     text: str
-    stars: int
+    stars: int | None
     reply: str | None = None
 
 

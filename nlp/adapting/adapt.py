@@ -1,0 +1,299 @@
+"""Adapts the shipped weights to a brand's own feedback, and keeps them only if they are better.
+
+What is learnt lies in a folder of its own; the shipped weights are never touched.
+"""
+
+from __future__ import annotations
+
+import logging
+import shutil
+import time
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from tokenizers import Tokenizer
+
+from ...storage.vocabulary import Sentiment
+from ..encoder import prepare
+from ..features import Encoder
+from ..heads import MODEL_FOLDER, Head, Heads, Learnt, softmax
+from ..language import group, identify
+from ..tagger import Tagger
+from ..text import clean
+from ..touchpoints import Named, Touchpoint
+from ..training import apart
+from ..training.calibrate import calibrated, doubt, nearest, warmths
+from ..training.examples import mood
+from ..training.export import PRECISION, Trained, export
+from ..training.nearness import learn as learn_similarity
+from ..training.network import LAYERS
+from ..training.tune import Pace, learn
+from . import second
+from .learner import Encoded, Learner, batches, encoded, loss_of
+from .lessons import Course, Lesson, LessonsError
+from .trial import Verdict, judge
+
+Floats = NDArray[np.float32]
+
+MOST = 5000
+"""Lessons at most: a quarter of an hour on two cores."""
+
+_TOKENS = 600_000
+"""Tokens read in all while learning."""
+_EPOCHS = (1, 12)
+_WIDTH = slice(0, 384)
+_LEAST = 30
+"""Fewer kept lessons than this leave a touchpoint's cut-off in the middle."""
+_FEW = 100
+"""Fewer kept lessons than this leave a temperature as it was."""
+_PACE = Pace(7e-4, 2e-3, 40)
+_GRID = np.linspace(0.2, 0.8, 25)
+_STATE, _TRIAL = "training", "trial"
+
+_log = logging.getLogger(__name__)
+
+
+class Watcher(Protocol):
+    """Is told how an adaptation goes."""
+
+    def say(self, sentence: str) -> None:
+        """One sentence for the user."""
+
+    def progress(self, what: str, count: int) -> AbstractContextManager[Callable[[int], None]]:
+        """A bar with so many steps, and what to call with those done."""
+
+
+@dataclass(frozen=True, slots=True)
+class Adapted:
+    """What came out. ``version`` is in force from now on, or None where nothing changed."""
+
+    version: str | None
+    verdict: Verdict
+    touchpoints: tuple[str, ...]
+    taught: int
+    kept: int
+    contradictory: int
+    seconds: float
+    memory_mb: int
+
+
+def adapt(
+    course: Course,
+    folder: Path,
+    watcher: Watcher,
+    *,
+    journey: Sequence[Touchpoint] = (),
+    cache: Path | None = None,
+    shipped: Path = MODEL_FOLDER,
+) -> Adapted:
+    """Learn, compare with the shipped weights, and put ``folder`` in force if it is better.
+
+    Interrupted (KeyboardInterrupt), the next call with the same course goes on. Raises
+    LessonsError, EncoderError, HeadsError, or OSError where nothing can be written.
+    """
+    began = time.monotonic()
+    heads = Heads.load(shipped)
+    names = {each.id for each in journey}
+    journey = [*journey, *(Named(name) for name in course.touchpoints if name not in names)]
+    before = Tagger(touchpoints=journey, cache=cache, model=shipped)
+    work = folder.with_name(f"{folder.name}.new")
+    learner = _learnt(course, heads, before, work / _STATE, watcher, cache)
+    trained = _finished(learner, heads, course, cache)
+    trial = work / _TRIAL
+    export(trained, trial)
+    after = Tagger(touchpoints=journey, cache=cache, model=trial)
+    with watcher.progress("comparing", 2 * len(course.kept)) as step:
+        verdict = judge(course.kept, before, after, step)
+    version = None
+    if verdict.better:
+        version = Heads.load(trial).version
+        _put_in_force(trial, folder)
+    shutil.rmtree(work)
+    return Adapted(
+        version,
+        verdict,
+        course.touchpoints,
+        len(course.taught),
+        len(course.kept),
+        course.contradictory,
+        time.monotonic() - began,
+        _memory(),
+    )
+
+
+def undo(folder: Path) -> bool:
+    """Go back to the shipped weights; whether there was anything to undo."""
+    found = False
+    for each in (folder, folder.with_name(f"{folder.name}.new")):
+        if each.exists():
+            shutil.rmtree(each)
+            found = True
+    return found
+
+
+def _put_in_force(trial: Path, folder: Path) -> None:
+    old = folder.with_name(f"{folder.name}.old")
+    shutil.rmtree(old, ignore_errors=True)
+    if folder.exists():
+        folder.rename(old)
+    trial.rename(folder)
+    shutil.rmtree(old, ignore_errors=True)
+
+
+def _learnt(
+    course: Course,
+    heads: Heads,
+    before: Tagger,
+    state: Path,
+    watcher: Watcher,
+    cache: Path | None,
+) -> Learner:
+    torch.manual_seed(1)
+    rows = _encoded(course, before, watcher, cache)
+    tokens = sum(len(row.tokens) + 2 for row in rows)
+    epochs = min(max(round(_TOKENS / tokens), _EPOCHS[0]), _EPOCHS[1])
+    learner = Learner(heads, len(course.touchpoints), exclusive=course.exclusive, cache=cache)
+    plan = batches(rows, epochs)
+    minutes = _measured(learner, plan[0]) * tokens * epochs / 60
+    watcher.say(
+        f"Learning from {len(course.taught)} texts, {len(course.kept)} are kept to compare: about "
+        f"{max(1, round(minutes))} min and {_memory()} MB of memory. Ctrl-C stops it, and the same "
+        "command goes on."
+    )
+    name = f"{heads.version} {course.fingerprint}"
+    pace = Pace(_PACE.rate, _PACE.head_rate, _PACE.save_every, name)
+    with watcher.progress("learning", len(plan)) as step:
+        learn(learner, plan, state=state, pace=pace, loss_of=loss_of, progress=step)
+    return learner
+
+
+def _encoded(course: Course, before: Tagger, watcher: Watcher, cache: Path | None) -> list[Encoded]:
+    tokenizer = Tokenizer.from_file(str(prepare(cache) / "tokenizer.json"))
+    tokenizer.encode_special_tokens = True
+    rows: list[Encoded] = []
+    with watcher.progress("reading", len(course.taught)) as step:
+        for at in range(0, len(course.taught), 128):
+            part = course.taught[at : at + 128]
+            read = before.parts([clean(lesson.text).text for lesson in part])
+            rows += encoded(tokenizer, part, read, course)
+            step(len(part))
+    if not rows:
+        raise LessonsError("none of the texts holds a word; give texts that do")
+    return rows
+
+
+def _measured(learner: Learner, batch: list[Encoded]) -> float:
+    """Seconds a token takes here, from one batch that teaches nothing."""
+    seconds = 0.0
+    for _ in range(2):  # the first one warms up
+        began = time.perf_counter()
+        torch.autograd.backward(loss_of(learner, batch))
+        seconds = time.perf_counter() - began
+    learner.zero_grad()
+    return seconds / sum(len(row.tokens) + 2 for row in batch)
+
+
+def _memory() -> int:
+    """The most memory this process took so far, in MB."""
+    import resource
+    import sys
+
+    most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return most // (1024 * 1024 if sys.platform == "darwin" else 1024)
+
+
+def _finished(learner: Learner, heads: Heads, course: Course, cache: Path | None) -> Trained:
+    """Probabilities that are right on the kept lessons; where they are few, as they were."""
+    found = learner.learnt()
+    encoder = Encoder(layers=(LAYERS,), adapter=found.adapter, cache=cache)
+    new = {name: Head(_WIDTH, (layer,), 1.0) for name, layer in found.heads.items()}
+    kept = course.kept
+    words = second.learnt(course)
+    texts = [clean(lesson.text).text for lesson in kept]
+    wholes = np.hstack([_read(encoder, texts), words.scores(texts)])
+    sentiment, warm, uncertain = _sentiment(new["sentiment"], heads, kept, wholes)
+    sentences = apart.sentences()
+    features = _read(encoder, [sentence.text for sentence in sentences])
+    return Trained(
+        layers=(LAYERS,),
+        sentiment=sentiment,
+        clause=_as_warm(new["clause"], heads.clause),
+        stars=_stars(new["stars"], heads, kept, wholes),
+        topics=_as_warm(new["topics"], heads.topics),
+        cutoffs=heads.cutoffs,
+        warmths=warm,
+        uncertain=uncertain,
+        similarity=learn_similarity(features, sentences, columns=_WIDTH),
+        adapter=found.adapter,
+        version=f"{heads.version.partition('.')[0]}+own",
+        learnt=_touchpoints(new.get("touchpoints"), course, wholes),
+        lexical=words,
+        base=heads.version,
+    )
+
+
+def _read(encoder: Encoder, texts: Sequence[str]) -> Floats:
+    return np.stack([reading.whole for reading in encoder.read(list(texts))])
+
+
+def _as_warm(head: Head, as_before: Head) -> Head:
+    return Head(head.columns, head.layers, as_before.temperature)
+
+
+def _sentiment(
+    head: Head, heads: Heads, kept: Sequence[Lesson], wholes: Floats
+) -> tuple[Head, dict[str, float], float]:
+    rows = [n for n, lesson in enumerate(kept) if lesson.sentiment is not None]
+    if len(rows) < _FEW:
+        return _as_warm(head, heads.sentiment), dict(heads.warmths), heads.uncertain
+    targets = np.eye(len(Sentiment), dtype=np.float32)[[mood(kept[n].sentiment) for n in rows]]
+    both = second.beside(head, wholes[rows], targets, second.SENTIMENT, exclusive=True)
+    warm = calibrated(both, wholes[rows], targets, exclusive=True)
+    scores = warm.scores(wholes[rows])
+    groups = [group(identify(kept[n].text, kept[n].language)[0]) for n in rows]
+    by_group = warmths(scores, targets, groups)
+    divided = scores / np.array([[by_group.get(each, 1.0)] for each in groups], np.float32)
+    return warm, by_group, doubt(softmax(np.asarray(divided, np.float32)), targets, PRECISION)
+
+
+def _stars(head: Head, heads: Heads, kept: Sequence[Lesson], wholes: Floats) -> Head:
+    rows = [n for n, lesson in enumerate(kept) if lesson.stars]
+    if len(rows) < _FEW:
+        return _as_warm(head, heads.stars)
+    stars = np.array([kept[n].stars for n in rows], np.float32)
+    targets = second.more_than(stars)
+    both = second.beside(head, wholes[rows], targets, second.STARS, exclusive=False)
+    return nearest(both, wholes[rows], stars)
+
+
+def _touchpoints(head: Head | None, course: Course, wholes: Floats) -> Learnt | None:
+    """The head with the cut-off that makes the most hits of all touchpoints together."""
+    if head is None:
+        return None
+    names = course.touchpoints
+    known = [set(lesson.touchpoints or ()) for lesson in course.kept]
+    rows = [n for n, each in enumerate(known) if set(names) <= each]
+    cut = 0.5
+    if len(rows) >= _LEAST:
+        told = [course.kept[n].touchpoints or {} for n in rows]
+        truth = np.array([[float(each[name]) for name in names] for each in told], np.float32)
+        columns = second.touchpoints(len(names))
+        head = second.beside(head, wholes[rows], truth, columns, exclusive=course.exclusive)
+        likely = Learnt(names, head, course.exclusive, {}).probabilities(wholes[rows])
+        if not course.exclusive:
+            cut = _best_cut(likely, truth > 0)
+    return Learnt(names, head, course.exclusive, dict.fromkeys(names, cut))
+
+
+def _best_cut(likely: Floats, truth: NDArray[np.bool_]) -> float:
+    scores = [
+        2 * ((likely >= cut) & truth).sum() / max(1, (likely >= cut).sum() + truth.sum())
+        for cut in _GRID
+    ]
+    return float(_GRID[int(np.argmax(scores))])
