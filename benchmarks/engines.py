@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import random
 import resource
 import statistics
@@ -131,6 +132,8 @@ def pipeline(chosen: list[str], threads: int) -> Callable[[], None]:
 def matrices(threads: int) -> Callable[[], None]:
     """The products of twelve layers for 512 tokens, 8-bit, and nothing between them."""
     import numpy as np
+
+    os.environ["ORT_DISABLE_TELEMETRY"] = "1"
     import onnxruntime
     from onnx import TensorProto, helper, numpy_helper
 

@@ -155,8 +155,12 @@ def _vnni() -> bool:
 
 def _session(path: Path, threads: int | None, *, exact: bool) -> onnxruntime.InferenceSession:
     """``exact`` takes twice the time, for processors whose faster sums may overflow."""
+    # Its own builds report to their maker from the moment they are imported. Nothing of a brand's
+    # leaves this machine, not even what it reads with.
+    os.environ["ORT_DISABLE_TELEMETRY"] = "1"
     import onnxruntime
 
+    onnxruntime.disable_telemetry_events()
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads or 0
     # What fails is raised; it need not be printed too.

@@ -33,9 +33,10 @@ _AFTER_COMMA = r"(?:mais|ma|embora|doch|yet)"
 # The pattern below is verbose, where a plain blank says nothing.
 _CONTRAST = _CONTRAST.replace(" ", r"\s")
 _BREAK = re.compile(
-    rf"""(?P<hard>[.!?…]+(?=\s|$)|[;\n。！？؟।]+)
+    rf"""(?P<hard>[.!?…]+(?=\s|$)|[;\n。！？؟।]+|(?:[!?…]|\.\.)+(?=[^\W\d])
+           |(?-i:(?<=[a-zß-ÿ]{{3}})\.(?=[A-ZÀ-Þ])))
        | (?P<contrast>(?:,\s*)?(?<!\w){_CONTRAST}(?!\w)|,\s+{_AFTER_COMMA}(?!\w))
-       | (?P<comma>,(?=\s)|[،、，]|\s[-–—](?=\s))""",
+       | (?P<comma>,(?=\s|[^\W\d])|[،、，]|\s[-–—](?=\s))""",
     re.VERBOSE | re.IGNORECASE,
 )
 _EDGES = " \t\r\n.,;:!?…-–—()[]\"'«»“”‘’*•"
@@ -96,8 +97,9 @@ def _attaches(cluster: str, char: str) -> bool:
 def clauses(text: str) -> list[Span]:
     """Where each clause of the text lies, in order, without blanks and marks at its edges.
 
-    Sentences end clauses, contrast words begin them ("mas", "but", "pero"), commas part them when
-    both sides have two words. Text without a word (emoji) is one clause; blank text has none.
+    Sentences end clauses, also where the blank behind them was forgotten; contrast words begin
+    them ("mas", "but", "pero"), commas part them when both sides have two words. Text without a
+    word (emoji) is one clause; blank text has none.
     """
     spans: list[Span] = []
     counts: list[int] = []

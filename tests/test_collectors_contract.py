@@ -52,7 +52,7 @@ def test_the_contract(kind: str, fixture: Path, clause: int, houses: Path) -> No
         suite.CLAUSES[clause](kit)
 
 
-@pytest.mark.slow
+@pytest.mark.ordeal
 @pytest.mark.parametrize(("kind", "fixture", "clause"), CASES)
 def test_the_contract_on_postgresql(
     kind: str, fixture: Path, clause: int, houses: Path, server: str

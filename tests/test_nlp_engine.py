@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -251,3 +252,19 @@ def test_scarce_memory_makes_batches_smaller(fast: Tagger) -> None:
     count, difference = child(SCARCE)
     assert count == 1500
     assert difference < 1e-4
+
+
+@pytest.mark.slow
+def test_reading_leaves_no_trace_for_anybody_elses_telemetry(tmp_path: Path) -> None:
+    """ONNX Runtime keeps a device's id and unsent reports under the home; it may not begin to."""
+    quiet = {"CI", "ORT_DISABLE_TELEMETRY", "ORT_RUNNING_UNIT_TESTS", "GITHUB_ACTIONS", "TF_BUILD"}
+    environment = {k: v for k, v in os.environ.items() if k not in quiet}
+    environment |= {"HOME": str(tmp_path), "XDG_CACHE_HOME": str(tmp_path / "cache")}
+    environment["OUVIDOR_CACHE"] = str(tmp_path / "ours")
+    text = b'{"id": 1, "text": "chegou antes do prazo"}\n'
+    command = [sys.executable, "-m", "ouvidor", "classify"]
+    done = subprocess.run(
+        command, input=text, env=environment, cwd=tmp_path, capture_output=True, check=True
+    )
+    assert b'"sentiment": "positive"' in done.stdout
+    assert {path.name for path in tmp_path.iterdir()} <= {"ours"}

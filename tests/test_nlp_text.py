@@ -61,6 +61,15 @@ def test_clean_is_nfc_and_every_character_has_an_origin(text: str) -> None:
         ("Bom só que caro", ["Bom", "só que caro"]),
         ("não gostei porem chegou bem", ["não gostei", "porem chegou bem"]),
         ("great phone but slow", ["great phone", "but slow"]),
+        ("the bill was anything but bland", ["the bill was anything but bland"]),
+        (
+            "funciona muy bien.No gasta mucha luz,el vendedor amable!Gracias a todos",
+            ["funciona muy bien", "No gasta mucha luz", "el vendedor amable", "Gracias a todos"],
+        ),
+        (
+            "custa R$1.299,90 no site.com.br do Dr.House",
+            ["custa R$1.299,90 no site.com.br do Dr.House"],
+        ),
         ("rico, sin embargo caro", ["rico", "sin embargo caro"]),
         ("rápido aunque roto", ["rápido", "aunque roto"]),
         ("schnell, aber kaputt", ["schnell", "aber kaputt"]),

@@ -79,9 +79,25 @@ def test_a_group_of_languages_has_its_own_warmth() -> None:
     scores[np.arange(900), truth] += 1
     groups = ["romance"] * 400 + ["germanic"] * 400 + ["other"] * 100
     scores[400:800] *= 3
-    found = warmths(scores, np.eye(3, dtype=np.float32)[truth], groups)
+    targets = np.eye(3, dtype=np.float32)[truth]
+    found = warmths(scores, targets, groups)
     assert set(found) == {"romance", "germanic"}
     assert found["germanic"] > 2 * found["romance"]
+
+
+def test_a_set_on_which_the_head_boasts_warms_its_group_half_way() -> None:
+    rng = np.random.default_rng(3)
+    truth = rng.integers(0, 3, 600)
+    scores = rng.normal(0, 1, (600, 3)).astype(np.float32)
+    scores[np.arange(600), truth] += 1
+    scores[400:] *= 4
+    targets, groups = np.eye(3, dtype=np.float32)[truth], ["romance"] * 600
+    sets = ["shop"] * 400 + ["posts"] * 200
+    together = warmths(scores, targets, groups)["romance"]
+    alone = warmths(scores[400:], targets[400:], groups[400:])["romance"]
+    found = warmths(scores, targets, groups, sets)["romance"]
+    assert together < found < alone
+    assert found == pytest.approx((together * alone) ** 0.5, abs=0.01)
 
 
 @pytest.mark.slow

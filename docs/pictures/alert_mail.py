@@ -5,7 +5,6 @@
 It needs Chromium, and writes beside itself. Everything shown is invented.
 """
 
-# ruff: noqa: INP001 - a script beside its pictures, no package
 from __future__ import annotations
 
 import base64
@@ -152,7 +151,7 @@ def shoot(page: str, width: int, target: Path) -> None:
         file.write_text(frame, encoding="utf-8")
         options = ["--headless", "--no-sandbox", "--hide-scrollbars", f"--screenshot={raw}"]
         size = f"--window-size={max(width, 600)},{TALL}"
-        subprocess.run([chromium, *options, size, str(file)], check=True, capture_output=True)  # noqa: S603 - our own page
+        subprocess.run([chromium, *options, size, str(file)], check=True, capture_output=True)
         picture = Image.open(io.BytesIO(raw.read_bytes())).convert("RGB")
     picture = picture.crop((0, 0, width, TALL))
     picture = picture.crop((0, 0, width, _end(picture)))

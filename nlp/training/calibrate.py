@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 _GRID = np.linspace(0.15, 0.85, 29)
 _TINY = 1e-7
 _FEW = 200
+_FEW_OF_A_SET = 100
 _TEMPERATURES = np.round(np.arange(2.0, 0.29, -0.05), 2)
 
 
@@ -60,16 +61,28 @@ def nearest(head: Head, features: Floats, stars: Floats) -> Head:
     return Head(head.columns, head.layers, float(best))
 
 
-def warmths(scores: Floats, targets: Floats, groups: Sequence[str]) -> dict[str, float]:
+def warmths(
+    scores: Floats, targets: Floats, groups: Sequence[str], sets: Sequence[str] | None = None
+) -> dict[str, float]:
     """What the scores of a group of languages are divided by, on top of the head's temperature.
 
-    A group of fewer than ``_FEW`` rows shares the head's.
+    A group of fewer than ``_FEW`` rows shares the head's. ``sets`` says where each row is from:
+    strangers' text is unlike all of them, so a group is taken half-way from what suits its rows
+    together to what suits the set on which the head is too sure by the most.
     """
     found = {}
     for group in sorted(set(groups)):
         rows = np.array([each == group for each in groups])
-        if rows.sum() >= _FEW:
-            found[group] = round(_temperature(scores[rows], targets[rows], exclusive=True), 3)
+        if rows.sum() < _FEW:
+            continue
+        warm = _temperature(scores[rows], targets[rows], exclusive=True)
+        parts = [rows & (np.array(sets) == each) for each in sorted(set(sets or ()))]
+        each_set = [
+            _temperature(scores[part], targets[part], exclusive=True)
+            for part in parts
+            if part.sum() >= _FEW_OF_A_SET
+        ]
+        found[group] = round(float(np.sqrt(warm * max([warm, *each_set]))), 3)
     return found
 
 

@@ -59,7 +59,8 @@ def finish(tuned: Tuned, corpus: Path, cache: Path | None) -> Trained:
     languages = [row.language for row in opinions] + [row["lang"] for row in rows]
     sentiment = calibrated(heads["sentiment"], wholes, _one_hot(moods), exclusive=True)
     scores, groups = sentiment.scores(wholes), [group(each) for each in languages]
-    warm = warmths(scores, _one_hot(moods), groups)
+    sets = [row.source for row in opinions] + ["own"] * len(rows)
+    warm = warmths(scores, _one_hot(moods), groups, sets)
     by = np.array([[warm.get(each, 1.0)] for each in groups], np.float32)
     scores = np.asarray(scores / by, np.float32)
     known = said.moods != UNKNOWN

@@ -1,6 +1,6 @@
 """Pictures of the weekly digest of the stand-in brand, as three screens show it, light and dark.
 
-Run: ouvidor demo --keep FOLDER, then python benchmarks/pictures.py FOLDER (Chromium on the PATH).
+Run: ouvidor demo --keep FOLDER, then python docs/pictures/digest.py FOLDER (Chromium on the PATH).
 Each is a page as a browser draws it, in few colours, so that it stays small in `docs/pictures`.
 """
 
@@ -15,7 +15,7 @@ from pathlib import Path
 
 from PIL import Image, ImageChops
 
-PICTURES = Path(__file__).parents[1] / "docs" / "pictures"
+PICTURES = Path(__file__).parent
 WIDTHS = (320, 600, 1000)
 LOCALES = ("pt-BR", "es", "en")
 MODES = ("light", "dark")
