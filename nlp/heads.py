@@ -87,7 +87,8 @@ class Learnt:
 
     def probabilities(self, features: Floats) -> Floats:
         """(n, touchpoints) of whole texts, or of clauses, which have fewer features."""
-        (weight, bias), width = self.head.layers[0], features.shape[1]
+        weight, bias = self.head.layers[0]
+        width = min(features.shape[1], weight.shape[1])
         head = Head(slice(0, width), ((weight[:, :width], bias),), self.head.temperature)
         scores = head.scores(features)
         return softmax(scores) if self.exclusive else sigmoid(scores)

@@ -100,7 +100,8 @@ def _silent(
     source: str, part: str, heard: Sequence[datetime], runs: Sequence[PastRun], now: datetime
 ) -> Concern | None:
     if not heard:
-        begun = next(run.at for run in runs if run.outcome.good)
+        # What could never be read is told as unread, in its time.
+        begun = next((run.at for run in runs if run.outcome.good), now)
         never = now - begun >= BEGIN
         return Concern(what=What.NEVER, source=source, part=part, since=None) if never else None
     usual = _usual(heard)

@@ -106,7 +106,7 @@ _MOMENT = re.compile(
 
 
 def _may_hold_number(text: str) -> bool:
-    if not _DIGIT.search(text) or _MOMENT.fullmatch(text):
+    if not _DIGIT.search(text):
         return False
     return bool(_NAMED.search(text) or _MAY_HOLD_NUMBER.search(text))
 
@@ -118,6 +118,8 @@ def numbers(text: str) -> Iterator[Find]:
 
 def scan(text: str) -> Iterator[Find]:
     """What `numbers` gives, without its short cut past the texts that hold nothing."""
+    if _MOMENT.fullmatch(text):
+        return
     done, told = 0, ""
     for at in _START.finditer(text):
         for start in _starts(at):

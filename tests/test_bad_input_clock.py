@@ -94,6 +94,8 @@ def test_alerts_series_and_digests_are_not_doubled(shell: Shell) -> None:
     history = "id,data,nota,comentario\n" + answers(date(2026, 7, 1), 93, 1)
     shell.write("a.csv", history)
     assert shell("collect", *at(T - timedelta(days=3))).code == 0
+    # What a tagger says at its very first reading is past and opens nothing.
+    assert shell("annotate", *at(T - timedelta(days=3))).code == 0
     shell.write("a.csv", history + answers(date(2026, 10, 2), 3, 14))
     assert shell("collect", *at(T)).code == 0
     assert shell("annotate", *at(T)).code == 0

@@ -169,7 +169,7 @@ def peak(folder: Path, path: Path) -> int:
     return used.ru_maxrss
 
 
-@pytest.mark.slow
+@pytest.mark.ordeal
 def test_a_long_file_takes_no_more_memory_than_a_short_one(tmp_path: Path) -> None:
     """Held in memory the long one would add 100 MB; `benchmarks/rows.py` does ten million."""
     few = peak(tmp_path / "few", written(tmp_path / "few.csv.gz", 1_000))

@@ -164,7 +164,7 @@ def test_no_more_is_learnt_from_a_tie() -> None:
     assert verdict.figures[0].before == verdict.figures[0].after
 
 
-@pytest.mark.slow
+@pytest.mark.ordeal
 def test_what_was_learnt_is_in_force_and_goes_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -137,7 +137,14 @@ def damage_by_a_bit(path: Path) -> None:
     path.write_bytes(data)
 
 
-@pytest.mark.parametrize("damage", [damage_by_cutting, damage_by_a_bit, Path.unlink])
+@pytest.mark.parametrize(
+    "damage",
+    [
+        pytest.param(damage_by_a_bit, marks=pytest.mark.slow),
+        pytest.param(damage_by_cutting, marks=pytest.mark.ordeal),
+        pytest.param(Path.unlink, marks=pytest.mark.ordeal),
+    ],
+)
 def test_a_damaged_cache_is_made_again_and_says_so(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, damage: Any
 ) -> None:

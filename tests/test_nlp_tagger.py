@@ -92,7 +92,7 @@ def shown(text: str, aspect: Aspect) -> str:
     [
         ("entrega rápida, mas o produto veio quebrado", "entrega rápida", "quebrado"),
         ("La entrega perfecta, pero el producto vino roto", "entrega", "roto"),
-        ("Fast delivery, but the product arrived broken", "Fast delivery", "broken"),
+        ("Delivery was fast, but the product arrived broken", "Delivery", "broken"),
     ],
 )
 def test_each_clause_has_its_own_mood_and_span(
@@ -299,7 +299,7 @@ def test_examples_alone_lead_to_a_touchpoint(tagger: Tagger) -> None:
 def test_the_version_names_heads_and_journey(tagger: Tagger) -> None:
     heads, _, journey = tagger.version.partition("+")
     assert heads.startswith("e5s-")
-    assert len(journey) == 8
+    assert len(journey.partition(".")[0]) == 8
 
 
 def test_damaged_heads_are_refused(tmp_path: Path) -> None:

@@ -119,7 +119,7 @@ def test_the_network_learns_a_handful_by_heart_and_its_adapter_says_the_same() -
     assert moods == [phrase.sentiment for phrase in chosen]
 
 
-@pytest.mark.slow
+@pytest.mark.ordeal
 def test_a_training_that_was_stopped_goes_on_where_it_was(
     tmp_path: Path,
 ) -> None:

@@ -36,7 +36,7 @@ topics = ["billing_payment", "price_value", "returns_refund"]
 # Stream, kind of feedback, the reader's language.
 STREAMS = [
     ("ra_tim", "complaint", "pt-BR"),
-    ("jkt_transport", "review", "en"),
+    pytest.param("jkt_transport", "review", "en", marks=pytest.mark.ordeal),
     ("trustpilot", "review", "es"),
 ]
 ROWS = 400
@@ -71,8 +71,10 @@ def test_a_dated_stream_from_file_to_digest(
 
     [report] = [json.loads(line) for line in ouvidor(tmp_path, *words, "--json").splitlines()]
     assert report["outcome"] == "complete"
-    # One stream repeats rows, as paging did: each id is stored once, the rest is set aside.
-    assert report["new"] + report["rejected"] == len(rows)
+    # One stream repeats rows, as paging did: each id is stored once, the same row again is only
+    # counted, another row with a known id is set aside.
+    different = {json.dumps(row, sort_keys=True) for row in rows}
+    assert report["new"] + report["rejected"] == len(different)
     assert report["new"] == len({row["id"] for row in rows})
     [again] = [json.loads(line) for line in ouvidor(tmp_path, *words, "--json").splitlines()]
     assert (again["new"], again["changed"]) == (0, 0)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -73,8 +73,26 @@ def review_verb(house: House, *, limit: int, only_list: bool, by: str, as_json: 
     if not asked:
         console.say("Nothing is in doubt.")
         return
-    answers = _Session(house, by).ask(asked)
+    with _keys() as read:
+        answers = _Session(house, by, read).ask(asked)
     console.say(f"{answers} answered. `ouvidor adapt` learns from them.")
+
+
+@contextmanager
+def _keys() -> Iterator[Callable[[], str]]:
+    """What reads one key, whenever it was pressed: typing ahead loses nothing."""
+    try:
+        import termios
+        import tty
+    except ImportError:  # a terminal of Windows has neither
+        yield click.getchar
+        return
+    before = termios.tcgetattr(sys.stdin)
+    tty.setcbreak(sys.stdin, termios.TCSADRAIN)
+    try:
+        yield lambda: sys.stdin.read(1)
+    finally:
+        termios.tcsetattr(sys.stdin, termios.TCSADRAIN, before)
 
 
 @dataclass
@@ -83,6 +101,7 @@ class _Session:
 
     house: House
     by: str
+    read: Callable[[], str]
     done: list[tuple[int, int, Annotation]] = field(default_factory=list)
 
     def ask(self, asked: Sequence[Found]) -> int:
@@ -112,9 +131,7 @@ class _Session:
             marks = (f"{n}{'●' if now[k] else '○'}{k}" for n, k in enumerate(names, 1))
             console.say(" ".join(marks))
             console.say(f"Read as {found.sentiment}. {_KEYS}")
-            key = click.getchar().lower()
-            if key in ("\x03", "\x04"):
-                raise KeyboardInterrupt
+            key = self.read().lower() or "q"
             if key.isdecimal() and 0 < int(key) <= len(names):
                 name = names[int(key) - 1]
                 now[name] = not now[name]
