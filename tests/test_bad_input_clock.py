@@ -124,7 +124,7 @@ def test_alerts_series_and_digests_are_not_doubled(shell: Shell) -> None:
     assert states == ["open"]
 
 
-@pytest.mark.slow
+@pytest.mark.ordeal
 def test_the_timetable_does_nothing_twice(shell: Shell) -> None:
     shell.configure(
         f'{SOURCE}[subscribers.ana]\naddress = "ana@example.com"\n[schedule]\ndigest_hour = 0\n'

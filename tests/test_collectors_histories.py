@@ -292,7 +292,7 @@ SABOTEURS: list[tuple[str, type[Collector[Any]]]] = [
 ]
 
 
-@pytest.mark.slow
+@pytest.mark.ordeal
 @pytest.mark.parametrize(("name", "saboteur"), SABOTEURS)
 def test_the_property_finds(
     house: House,

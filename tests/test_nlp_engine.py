@@ -247,6 +247,7 @@ print(json.dumps([len(read), max(float(abs(each.whole - few).max()) for each in 
 """
 
 
+@pytest.mark.ordeal
 def test_scarce_memory_makes_batches_smaller(fast: Tagger) -> None:
     """18,000 tokens at once would take half a gigabyte; the process may have 220 MB more."""
     count, difference = child(SCARCE)

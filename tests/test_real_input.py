@@ -39,7 +39,7 @@ STREAMS = [
     pytest.param("jkt_transport", "review", "en", marks=pytest.mark.ordeal),
     ("trustpilot", "review", "es"),
 ]
-ROWS = 400
+ROWS = 250
 
 
 def ouvidor(folder: Path, *words: str) -> str:

@@ -552,6 +552,7 @@ def test_what_opens_under_a_mute_is_told_only_when_it_outlives_it(world: World) 
     assert "alert:2:opened:ana@example.com" in world.messages()
 
 
+@pytest.mark.ordeal
 @slow
 def test_a_lasting_matter_is_told_again_after_two_weeks_and_only_then(world: World) -> None:
     start = INSTALLED + timedelta(days=10)

@@ -129,7 +129,7 @@ def test_an_empty_house_can_be_moved(
         assert connection.scalar(insert(t.source).values(more).returning(t.source.c.id)) == 1
 
 
-@pytest.mark.slow
+@pytest.mark.ordeal
 @pytest.mark.parametrize("pages", [1, 9, 40])
 def test_a_killed_move_goes_on(
     database_url: str, old: Database, other_url: str, new: Database, now: datetime, pages: int
@@ -159,7 +159,7 @@ def stop_after(pages: int) -> Callable[[int], None]:
     return step
 
 
-@pytest.mark.slow
+@pytest.mark.ordeal
 @pytest.mark.parametrize("changed", ["a row that was copied", "a row that was not", "a row less"])
 def test_the_old_house_may_live_on_between_two_tries(
     old: Database, new: Database, now: datetime, changed: str
@@ -221,7 +221,7 @@ def test_a_row_that_came_out_unlike_is_named(
     assert content(new) == content(old)
 
 
-@pytest.mark.slow
+@pytest.mark.ordeal
 def test_nobody_writes_into_the_old_house_meanwhile(
     database_url: str, old: Database, new: Database, now: datetime, opened: Open
 ) -> None:
