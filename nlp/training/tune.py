@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 import torch
 from safetensors import safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 from tokenizers import Tokenizer
 
 from ..encoder import prepare
@@ -223,7 +223,7 @@ class _Keeper:
         fresh = self._folder / f"{_STATE}.new"
         # One file holds it all, so that weights and losses are always of the same step.
         told = {"course": json.dumps(asdict(course)), "name": self._name}
-        save_file(self._moments(), fresh, told)
+        fresh.write_bytes(save(self._moments(), told))
         fresh.replace(self._folder / _STATE)
 
     def _moments(self) -> dict[str, torch.Tensor]:
