@@ -32,6 +32,8 @@ from sqlalchemy.exc import ArgumentError
 from .storage.vocabulary import Severity, Stage, Topic
 
 DEFAULT_FILE = Path("ouvidor.toml")
+EVAL_FILE = "eval.json"
+"""Beside the configuration: the last result of ``ouvidor eval``, which the digest tells."""
 LOCALES = ("pt-BR", "es", "en")
 
 

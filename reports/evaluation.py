@@ -8,39 +8,27 @@ from __future__ import annotations
 import base64
 import io
 from collections.abc import Mapping, Sequence
-from functools import partial
-from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
+from . import render
 from .charts import LIGHT
 
-TEMPLATES = Path(__file__).parent / "templates"
 _DPI = 170
 _FEW = 20
 
 
 def page(found: Mapping[str, Any], *, source: str) -> str:
     """HTML of an evaluation as JSON shows it; ``source`` says what was measured on."""
-    environment = Environment(
-        loader=FileSystemLoader(TEMPLATES), autoescape=True, undefined=StrictUndefined
-    )
-    environment.filters["share"] = partial(_decimal, digits=3)
     pictures = {}
     if found["confusion"]:
         pictures["coverage"] = _drawn(_coverage, found["coverage"], (5.0, 3.3))
         pictures["confusion"] = _drawn(_confusion, found["confusion"], (5.0, 3.3))
-    return environment.get_template("evaluation.html").render(
-        found=found, source=source, pictures=pictures, few=_FEW
-    )
-
-
-def _decimal(value: float | None, digits: int) -> str:
-    return "–" if value is None else f"{value:.{digits}f}"
+    values = {"found": found, "source": source, "pictures": pictures, "few": _FEW}
+    return render.page("evaluation.html", values)
 
 
 def _drawn(draw: Any, values: Any, inches: tuple[float, float]) -> str:

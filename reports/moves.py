@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Connection, case, func, select
 
+from ..config import EVAL_FILE
 from ..storage import series, studies
 from ..storage import tables as t
 from ..storage.series import Quote
@@ -22,9 +23,6 @@ from .voices import Role, Voice, best, voice
 
 if TYPE_CHECKING:
     from .gather import Span
-
-EVAL_FILE = "eval.json"
-"""Beside the configuration: the last result of ``ouvidor eval``."""
 
 _MOST_THEMES = 3
 _QUOTES = 2

@@ -81,6 +81,15 @@ def _options() -> mrml.RenderOptions:
     return mrml.RenderOptions(fonts={})
 
 
+def page(name: str, values: Mapping[str, Any]) -> str:
+    """A page that stands alone, in English: for whoever runs the house."""
+    environment = Environment(
+        loader=FileSystemLoader(TEMPLATES), autoescape=True, undefined=StrictUndefined
+    )
+    environment.filters["share"] = lambda value: "–" if value is None else f"{value:.3f}"
+    return environment.get_template(name).render(values)
+
+
 def embed(html: str, images: Mapping[str, bytes]) -> str:
     """The HTML with its ``cid:`` pictures inside, for a file that stands alone."""
     for name, png in images.items():

@@ -25,6 +25,13 @@ def due_at(db: Database, name: str) -> datetime | None:
         return connection.execute(select(t.due.c.due_at).where(t.due.c.name == name)).scalar()
 
 
+def at_work(db: Database) -> int:
+    """How many duties somebody holds."""
+    query = select(func.count()).where(t.due.c.claimed_by.is_not(None))
+    with db.read() as connection:
+        return connection.execute(query).scalar_one()
+
+
 def holder(db: Database, name: str) -> str | None:
     """The worker (``host:pid:nonce``) that has the duty now, or None."""
     with db.read() as connection:

@@ -330,6 +330,20 @@ def _status(row: Row[Any]) -> SourceStatus:
     )
 
 
+def outcomes(db: Database) -> dict[str, dict[str | None, int]]:
+    """Source → outcome (None: running) → how many runs ended so."""
+    query = (
+        select(t.source.c.name, t.run.c.outcome, func.count().label("runs"))
+        .join(t.run)
+        .group_by(t.source.c.name, t.run.c.outcome)
+    )
+    found: dict[str, dict[str | None, int]] = {}
+    with db.read() as connection:
+        for row in connection.execute(query):
+            found.setdefault(row.name, {})[row.outcome] = row.runs
+    return found
+
+
 def not_seen_since(db: Database, source_id: int, moment: datetime) -> int:
     """How many feedbacks of a source no run has seen since then."""
     query = select(func.count()).where(

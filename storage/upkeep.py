@@ -168,6 +168,26 @@ def size(db: Database) -> int:
         return int(pages * (connection.scalar(text("PRAGMA page_size")) or 0))
 
 
+@dataclass(frozen=True, slots=True)
+class Described:
+    """A database as it is: its schema's version, the server's, and whether it is up to date."""
+
+    schema: str | None
+    served: tuple[int | str, ...]
+
+    @property
+    def current(self) -> bool:
+        """Whether this program can read it without a migration."""
+        return self.schema == HEAD
+
+
+def described(url: str) -> Described:
+    """What a database is, unchanged. Raises StorageError where it cannot be opened."""
+    with closing(unprepared(url)) as db, db.read() as connection:
+        served = connection.dialect.server_version_info or ()
+        return Described(schema_version(connection), tuple(served))
+
+
 def counts(db: Database) -> dict[str, int]:
     """Rows of every table."""
     with db.read() as connection:

@@ -222,6 +222,28 @@ def test_a_file_that_teaches_nothing_is_refused(
     assert not Path("ouvidor.model").exists()
 
 
+@pytest.mark.usefixtures("house")
+@pytest.mark.parametrize("lines", ["", '{"text": "bom"}\n'])
+def test_a_file_without_labels_measures_nothing(say: Say, lines: str) -> None:
+    Path("l.jsonl").write_text(lines)
+    Path("eval.json").write_text("what was measured before")
+    code, out, err = say("eval", "l.jsonl", "--html", "page.html")
+    assert (code, out) == (1, "")
+    assert "rows has a label; give them" in err
+    assert Path("eval.json").read_text() == "what was measured before"
+    assert not Path("page.html").exists()
+
+
+def test_an_empty_house_has_nothing_to_teach(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, say: Say
+) -> None:
+    (tmp_path / "ouvidor.toml").write_text(CONFIGURATION)
+    monkeypatch.chdir(tmp_path)
+    code, _, err = say("adapt")
+    assert code == 1
+    assert "nothing that is stored has stars or corrections yet" in err
+
+
 @pytest.mark.slow
 def test_corrections_are_measured_and_shown_on_a_page(house: Database, say: Say) -> None:
     for number in range(1, 4):

@@ -10,11 +10,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from filelock import FileLock
 
 from ouvidor.nlp import lexical
 from ouvidor.nlp.adapting import adapt as adapting
 from ouvidor.nlp.adapting import second
-from ouvidor.nlp.adapting.adapt import adapt, undo
+from ouvidor.nlp.adapting.adapt import AdaptError, adapt, undo
 from ouvidor.nlp.adapting.lessons import Lesson, LessonsError, course, key_of, of_rows
 from ouvidor.nlp.adapting.trial import judge
 from ouvidor.nlp.classify import ClassifyError
@@ -22,6 +23,7 @@ from ouvidor.nlp.heads import MODEL_FOLDER, Head, Heads, HeadsError
 from ouvidor.nlp.tagger import Tagger
 from ouvidor.nlp.teaching import Question, ranked, worth
 from ouvidor.nlp.touchpoints import Named
+from ouvidor.nlp.training.tune import StateError, saved
 from ouvidor.storage.vocabulary import Kind, Sentiment, Topic, Untagged
 
 
@@ -231,7 +233,7 @@ def test_labels_that_teach_nothing_true_change_nothing(
     ]
     done = adapt(course(lessons, most=5000), tmp_path / "model", Watching())
     assert done.version is None
-    assert list(tmp_path.iterdir()) == []
+    assert [path.name for path in tmp_path.iterdir()] == ["model.lock"]
 
 
 def test_damaged_own_weights_name_the_way_back(tmp_path: Path) -> None:
@@ -275,3 +277,28 @@ def test_the_second_opinion_counts_as_much_as_it_helps() -> None:
         features = np.hstack([encoder, said])
         both = second.beside(head, features, targets, slice(0, 2), exclusive=True)
         assert bool(both.layers[0][0][:, 3:].any()) is used
+
+
+def test_one_process_at_a_time_changes_the_weights(tmp_path: Path) -> None:
+    folder = tmp_path / "model"
+    shutil.copytree(MODEL_FOLDER, folder)
+    plan = course(of_rows(rows(60)), most=5000)
+    with FileLock(tmp_path / "model.lock", timeout=0):
+        for act in (lambda: undo(folder), lambda: adapt(plan, folder, Watching())):
+            with pytest.raises(AdaptError, match="another `ouvidor adapt` is at work on"):
+                act()
+    assert Heads.load(folder).version == Heads.load().version
+
+
+@pytest.mark.parametrize("damage", [b"", b"\xff" * 40, b"\x08\0\0\0\0\0\0\0{}      "])
+def test_a_damaged_state_is_named_with_its_mend(tmp_path: Path, damage: bytes) -> None:
+    (tmp_path / "training.safetensors").write_bytes(damage)
+    with pytest.raises(StateError, match=r"training\.safetensors is damaged.*remove it"):
+        saved(tmp_path)
+
+
+def test_what_a_killed_change_left_goes_with_undo(tmp_path: Path) -> None:
+    for end in ("old", "new"):
+        (tmp_path / f"model.{end}").mkdir()
+    assert undo(tmp_path / "model")
+    assert [path.name for path in tmp_path.iterdir() if path.is_dir()] == []

@@ -18,16 +18,14 @@ from typing import Any, Literal, get_args, get_origin
 
 import click
 from pydantic import BaseModel
-from sqlalchemy import func, select
 from sqlalchemy.engine import make_url
 
 from .. import console
 from ..config import LOCALES, Config, Secret, Source, TlsMode, Weekday
 from ..house import House, clock, model, opened
+from ..storage import alerts, due, outbox, runs, upkeep
 from ..storage import annotations as tags
-from ..storage import outbox, upkeep
-from ..storage import tables as t
-from ..storage.database import HEAD, Database, schema_version, unprepared
+from ..storage.database import HEAD, Database, unprepared
 from ..storage.migrations import known_versions
 from ..storage.vocabulary import Outcome, Severity, Stage, Topic
 
@@ -130,28 +128,25 @@ def _database(config: Config) -> dict[str, Any]:
         if not file.exists():
             return found | {"exists": False}
         found["free_bytes"] = shutil.disk_usage(file.parent).free
-    with closing(unprepared(config.database_url)) as db:
-        return found | _inside(db)
+    return found | _inside(config.database_url)
 
 
-def _inside(db: Database) -> dict[str, Any]:
-    with db.read() as connection:
-        schema = schema_version(connection)
-        served = connection.dialect.server_version_info or ()
-    known = schema is None or schema in known_versions()
-    found = {
-        "version": ".".join(map(str, served)),
-        "schema": schema if known else "unknown to this program",
-        "bytes": upkeep.size(db),
-    }
-    return found | ({"rows": upkeep.counts(db)} if schema == HEAD else {})
+def _inside(url: str) -> dict[str, Any]:
+    told = upkeep.described(url)
+    known = told.schema is None or told.schema in known_versions()
+    with closing(unprepared(url)) as db:
+        found = {
+            "version": ".".join(map(str, told.served)),
+            "schema": told.schema if known else "unknown to this program",
+            "bytes": upkeep.size(db),
+        }
+        return found | ({"rows": upkeep.counts(db)} if told.current else {})
 
 
 def _standing(house: House) -> Database:
     """The database, if it needs no migration: a report changes nothing."""
-    with closing(unprepared(house.config.database_url)) as db, db.read() as connection:
-        if schema_version(connection) != HEAD:
-            raise LookupError(HEAD)
+    if not upkeep.described(house.config.database_url).current:
+        raise LookupError(HEAD)
     return house.db
 
 
@@ -174,18 +169,13 @@ def _there(house: House) -> bool:
 
 
 def _outcomes(house: House) -> dict[str, dict[str, int]]:
-    query = (
-        select(t.source.c.name, t.run.c.outcome, func.count().label("runs"))
-        .join(t.run)
-        .group_by(t.source.c.name, t.run.c.outcome)
-    )
-    found: dict[str, dict[str, int]] = {}
-    with _standing(house).read() as connection:
-        for row in connection.execute(query):
-            outcome = "running" if row.outcome is None else _among(row.outcome, list(Outcome))
-            into = found.setdefault(row.name, {})
-            into[outcome] = into.get(outcome, 0) + row.runs
-    return found
+    return {
+        name: {
+            "running" if outcome is None else _among(outcome, list(Outcome)): count
+            for outcome, count in ended.items()
+        }
+        for name, ended in runs.outcomes(_standing(house)).items()
+    }
 
 
 def _work(house: House) -> dict[str, Any]:
@@ -193,13 +183,7 @@ def _work(house: House) -> dict[str, Any]:
         return {}
     db = _standing(house)
     mail = outbox.counts(db)
-    with db.read() as connection:
-        open_alerts = select(func.count()).where(t.alert.c.closed_at.is_(None))
-        held = select(func.count()).where(t.due.c.claimed_by.is_not(None))
-        figures = {
-            "open_alerts": connection.scalar(open_alerts),
-            "duties_at_work": connection.scalar(held),
-        }
+    figures = {"open_alerts": len(alerts.active(db)), "duties_at_work": due.at_work(db)}
     states = {state: mail.get(state, 0) for state in ("waiting", "sent", "failed")}
     return {"waiting_for_tagger": tags.pending(db), "messages": states, **figures}
 
@@ -208,7 +192,7 @@ def _model(house: House) -> dict[str, Any]:
     from ..nlp.heads import Heads
 
     heads = Heads.load(model(house.config))
-    adapted = heads.learnt is not None
+    adapted = heads.base is not None
     shown = heads.base if adapted else heads.version
     return {"version": shown if _VERSION.fullmatch(shown or "") else TEXT, "adapted": adapted}
 

@@ -14,6 +14,7 @@ from typing import Any, TextIO
 import click
 
 from .. import console
+from ..config import EVAL_FILE
 from ..house import House, adapted, clock, opened
 from ..storage import lessons as stored
 from ..storage import privacy, runs
@@ -145,6 +146,12 @@ def eval_verb(house: House, gold: str | None, *, page: Path | None, as_json: boo
             rows = JsonLines(lines)
             found = evaluate(rows, house.any_tagger)
             rows.check()
+            if not (found.sentiment or found.stars or found.topics or found.touchpoints):
+                message = (
+                    f"none of its {found.n} rows has a label; give them sentiment, stars, topics "
+                    "or touchpoints"
+                )
+                raise ValueError(message)
     if house.configured:
         with console.writing(house.config.path(EVAL_FILE)) as file:
             file.write(console.dumps(found) + "\n")
@@ -160,10 +167,6 @@ def eval_verb(house: House, gold: str | None, *, page: Path | None, as_json: boo
         console.emit(found)
         return
     _print_evaluation(console.plain(found))
-
-
-EVAL_FILE = "eval.json"
-"""Beside the configuration: the last result, which the digest tells."""
 
 
 def _corrected(house: House) -> Iterator[dict[str, Any]]:

@@ -191,7 +191,7 @@ class _Watcher:
     help="Learn from labelled JSON Lines (text, lang, stars, sentiment, topics, touchpoints).",
 )
 @click.option(
-    "--most", type=click.IntRange(min=1), help="Learn from so many at most (default: 5000)."
+    "--most", type=click.IntRange(min=60), help="Learn from so many at most (default: 5000)."
 )
 @click.option("--undo", is_flag=True, help="Go back to the shipped weights.")
 @opened
@@ -219,7 +219,7 @@ def adapt_verb(
 
 
 def _lessons(house: House, file: str | None) -> list[Lesson]:
-    from ..nlp.adapting.lessons import Lesson, of_rows, of_stars
+    from ..nlp.adapting.lessons import Lesson, LessonsError, of_rows, of_stars
 
     if file is not None:
         with reading(file) as lines, named(file):
@@ -227,6 +227,12 @@ def _lessons(house: House, file: str | None) -> list[Lesson]:
             found = of_rows(rows)
             rows.check()
         return found
+    told = list(stored.told(house.db, most=_MOST_STORED))
+    if not told:
+        raise LessonsError(
+            "nothing that is stored has stars or corrections yet; collect and `ouvidor review` "
+            "first, or name a labelled file with --from"
+        )
     lessons = [
         Lesson(
             each.text,
@@ -236,7 +242,7 @@ def _lessons(house: House, file: str | None) -> list[Lesson]:
             touchpoints={k: v is not None for k, v in each.touchpoints.items()} or None,
             sure=each.sentiment is not None or bool(each.touchpoints),
         )
-        for each in stored.told(house.db, most=_MOST_STORED)
+        for each in told
     ]
     for name, touchpoint in house.config.touchpoints.items():
         lessons += [Lesson(said, touchpoints={name: True}) for said in touchpoint.examples]

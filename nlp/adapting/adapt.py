@@ -8,14 +8,15 @@ from __future__ import annotations
 import logging
 import shutil
 import time
-from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
 import numpy as np
 import torch
+from filelock import FileLock, Timeout
 from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
@@ -33,7 +34,7 @@ from ..training.examples import mood
 from ..training.export import PRECISION, Trained, export
 from ..training.nearness import learn as learn_similarity
 from ..training.network import LAYERS
-from ..training.tune import Pace, learn
+from ..training.tune import Pace, learn, saved
 from . import second
 from .learner import Encoded, Learner, batches, encoded, loss_of
 from .lessons import Course, Lesson, LessonsError
@@ -57,6 +58,10 @@ _GRID = np.linspace(0.2, 0.8, 25)
 _STATE, _TRIAL = "training", "trial"
 
 _log = logging.getLogger(__name__)
+
+
+class AdaptError(Exception):
+    """Nothing can be learnt just now; the text says why."""
 
 
 class Watcher(Protocol):
@@ -95,14 +100,55 @@ def adapt(
     """Learn, compare with the shipped weights, and put ``folder`` in force if it is better.
 
     Interrupted (KeyboardInterrupt), the next call with the same course goes on. Raises
-    LessonsError, EncoderError, HeadsError, or OSError where nothing can be written.
+    AdaptError, LessonsError, StateError, EncoderError, HeadsError, or OSError where nothing can be
+    written.
     """
+    with _alone(folder):
+        return _adapted(course, folder, watcher, journey, cache, shipped)
+
+
+def undo(folder: Path) -> bool:
+    """Go back to the shipped weights; whether there was anything to undo. Raises AdaptError."""
+    if not any(each.exists() for each in _folders(folder)):
+        return False
+    with _alone(folder):
+        for each in _folders(folder):
+            if each.exists():
+                shutil.rmtree(each)
+    return True
+
+
+def _folders(folder: Path) -> list[Path]:
+    """The weights in force, those that are being made, and what a killed change left."""
+    return [folder, *(folder.with_name(f"{folder.name}.{end}") for end in ("new", "old"))]
+
+
+@contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """One process at a time changes the weights of a house."""
+    try:
+        with FileLock(folder.with_name(f"{folder.name}.lock"), timeout=0):
+            yield
+    except Timeout as error:
+        raise AdaptError(
+            f"another `ouvidor adapt` is at work on {folder}; wait for its end"
+        ) from error
+
+
+def _adapted(
+    course: Course,
+    folder: Path,
+    watcher: Watcher,
+    journey: Sequence[Touchpoint],
+    cache: Path | None,
+    shipped: Path,
+) -> Adapted:
     began = time.monotonic()
     heads = Heads.load(shipped)
     names = {each.id for each in journey}
     journey = [*journey, *(Named(name) for name in course.touchpoints if name not in names)]
     before = Tagger(touchpoints=journey, cache=cache, model=shipped)
-    work = folder.with_name(f"{folder.name}.new")
+    _, work, _ = _folders(folder)
     learner = _learnt(course, heads, before, work / _STATE, watcher, cache)
     trained = _finished(learner, heads, course, cache)
     trial = work / _TRIAL
@@ -127,23 +173,15 @@ def adapt(
     )
 
 
-def undo(folder: Path) -> bool:
-    """Go back to the shipped weights; whether there was anything to undo."""
-    found = False
-    for each in (folder, folder.with_name(f"{folder.name}.new")):
-        if each.exists():
-            shutil.rmtree(each)
-            found = True
-    return found
-
-
 def _put_in_force(trial: Path, folder: Path) -> None:
-    old = folder.with_name(f"{folder.name}.old")
-    shutil.rmtree(old, ignore_errors=True)
+    _, _, old = _folders(folder)
+    if old.exists():
+        shutil.rmtree(old)
     if folder.exists():
         folder.rename(old)
     trial.rename(folder)
-    shutil.rmtree(old, ignore_errors=True)
+    if old.exists():
+        shutil.rmtree(old)
 
 
 def _learnt(
@@ -161,12 +199,14 @@ def _learnt(
     learner = Learner(heads, len(course.touchpoints), exclusive=course.exclusive, cache=cache)
     plan = batches(rows, epochs)
     minutes = _measured(learner, plan[0]) * tokens * epochs / 60
+    name = f"{heads.version} {course.fingerprint}"
+    if (begun := saved(state)) and begun != name:
+        watcher.say("The lessons have changed since it was stopped: it begins anew.")
     watcher.say(
         f"Learning from {len(course.taught)} texts, {len(course.kept)} are kept to compare: about "
         f"{max(1, round(minutes))} min and {_memory()} MB of memory. Ctrl-C stops it, and the same "
         "command goes on."
     )
-    name = f"{heads.version} {course.fingerprint}"
     pace = Pace(_PACE.rate, _PACE.head_rate, _PACE.save_every, name)
     with watcher.progress("learning", len(plan)) as step:
         learn(learner, plan, state=state, pace=pace, loss_of=loss_of, progress=step)

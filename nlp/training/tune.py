@@ -6,13 +6,14 @@ import json
 import logging
 import random
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from tokenizers import Tokenizer
 
@@ -34,6 +35,10 @@ _WARM_UP, _FLOOR = 0.04, 0.02
 _STATE = "training.safetensors"
 
 _log = logging.getLogger(__name__)
+
+
+class StateError(Exception):
+    """An unfinished training cannot be gone on with; the text names the file and the mend."""
 
 
 @dataclass(slots=True)
@@ -200,6 +205,26 @@ def _measured(
     return sum(losses) / max(1, len(losses))
 
 
+def saved(folder: Path | None) -> str | None:
+    """The name of the course whose unfinished state lies in a folder; raises StateError."""
+    path = None if folder is None else folder / _STATE
+    if path is None or not path.exists():
+        return None
+    with _opened(path) as file:
+        name: str = file.metadata()["name"]
+    return name
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[Any]:
+    try:
+        with safe_open(path, "pt") as file:
+            yield file
+    except (SafetensorError, KeyError, TypeError, ValueError) as error:
+        message = f"{path} is damaged ({error}); remove it, and the learning begins anew"
+        raise StateError(message) from error
+
+
 class _Keeper:
     """Saves a training and puts it back; without a folder it does neither. No pickle."""
 
@@ -239,10 +264,10 @@ class _Keeper:
         path = None if self._folder is None else self._folder / _STATE
         if path is None or not path.exists():
             return Course()
-        with safe_open(path, "pt") as file:
+        if saved(self._folder) != self._name:
+            return Course()
+        with _opened(path) as file:
             told = file.metadata()
-            if told["name"] != self._name:
-                return Course()
             kept = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - no dict
         torch.set_rng_state(kept["random"])
         for index, weight in enumerate(self._weights):
