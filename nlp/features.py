@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import deque
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -9,6 +11,7 @@ import numpy as np
 
 from . import wheel
 from .encoder import MAX_POSITIONS, EncoderError
+from .engine import cores
 from .engine import engine as started
 from .text import clauses, windows
 from .tokens import Tokenizer
@@ -22,6 +25,8 @@ if TYPE_CHECKING:
     from .text import Span
 
     Floats = NDArray[np.float32]
+    _Job = tuple[int, Span]
+    _Passed = tuple[list[_Job], list[Floats]]
 
 BATCH_TOKENS = 512
 """Tokens in one pass, padding among them."""
@@ -65,8 +70,8 @@ class Encoder:
     """The encoder up to its highest wanted layer.
 
     ``layers`` are the hidden layers (1–12) whose token vectors are averaged and put side by side;
-    ``batch_tokens`` bounds one pass; ``threads`` None leaves the engine's own choice; ``engine`` is
-    one of ``engine.ENGINES``, None what ``$OUVIDOR_ENGINE`` says.
+    ``batch_tokens`` bounds one pass; ``threads`` None takes one per core; ``engine`` is one of
+    ``engine.ENGINES``, None what ``$OUVIDOR_ENGINE`` says.
     """
 
     def __init__(
@@ -82,8 +87,15 @@ class Encoder:
         self._batch_tokens = max(batch_tokens, MAX_POSITIONS)
         archive = wheel.read()
         self._engine = started(
-            engine, archive, layers=layers, adapter=adapter, cache=cache, threads=threads
+            engine,
+            archive,
+            layers=layers,
+            adapter=adapter,
+            cache=cache,
+            threads=threads,
+            passes=threads or cores(),
         )
+        self._pool = ThreadPoolExecutor(self._engine.passes, thread_name_prefix="encoder")
         self._tokenizer = Tokenizer(archive)
         self.size = self._engine.size
 
@@ -92,11 +104,22 @@ class Encoder:
         drafts = [self._draft(text) for text in texts]
         jobs = [(index, run) for index, draft in enumerate(drafts) for run in _runs(draft)]
         jobs.sort(key=lambda job: (job[1][0] - job[1][1], job))
-        for batch in self._batches(jobs):
-            rows = self._hidden([drafts[i].tokens[a:b] for i, (a, b) in batch])
+        for batch, rows in self._passed(drafts, jobs):
             for hidden, (index, (first, last)) in zip(rows, batch, strict=True):
                 _add(drafts[index], first, last, hidden[1 : last - first + 1])
         return [_finish(draft) for draft in drafts]
+
+    def _passed(self, drafts: list[_Draft], jobs: list[_Job]) -> Iterator[_Passed]:
+        """Each batch of jobs with what the engine gave, in order; few are held at a time."""
+        running: deque[tuple[list[_Job], Future[list[Floats]]]] = deque()
+        for batch in self._batches(jobs):
+            rows = [drafts[index].tokens[first:last] for index, (first, last) in batch]
+            running.append((batch, self._pool.submit(self._hidden, rows)))
+            if len(running) > self._engine.passes:
+                done, given = running.popleft()
+                yield done, given.result()
+        for done, given in running:
+            yield done, given.result()
 
     def _draft(self, text: str) -> _Draft:
         tokens = self._tokenizer.tokens(text)
@@ -108,7 +131,7 @@ class Encoder:
         sums = np.zeros((len(spans), self.size), np.float32)
         return _Draft(spans, owners, [number for number, _ in tokens], sums)
 
-    def _batches(self, jobs: list[tuple[int, Span]]) -> Iterator[list[tuple[int, Span]]]:
+    def _batches(self, jobs: list[_Job]) -> Iterator[list[_Job]]:
         """Jobs, longest first, in groups whose padded size stays within the bound."""
         at = 0
         while at < len(jobs):

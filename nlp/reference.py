@@ -43,6 +43,8 @@ _FIRST, _PAD, _LAST = 0, 1, 2
 class Reference:
     """See ``engine.Engine``; ``threads`` None leaves torch's own choice."""
 
+    passes = 1
+
     def __init__(
         self,
         *,
