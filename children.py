@@ -12,8 +12,8 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Self
 
@@ -25,11 +25,15 @@ _TAIL = 2000
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ended:
-    """How a child ended. ``code`` is None when its time ran out, negative for a signal."""
+    """How a child ended. ``code`` is None when it was ended early, negative for a signal.
+
+    ``why`` says what for where that was not its time.
+    """
 
     code: int | None
     stdout: str
     stderr: str
+    why: str = ""
 
     @property
     def last_words(self) -> str:
@@ -43,13 +47,14 @@ class Closing(Exception):  # noqa: N818 - no error: the house was asked to end
 
 
 class Children:
-    """The children of this process; safe to use from several threads.
+    """The children of this process; safe to use from several threads, one child each at a time.
 
     ``with Children() as children:`` leaves none behind.
     """
 
     def __init__(self) -> None:
-        self._alive: dict[int, subprocess.Popen[str]] = {}
+        self._alive: dict[int, subprocess.Popen[str]] = {}  # by the thread that waits for it
+        self._cut: dict[int, str] = {}
         self._lock = threading.Lock()
         self.closed = False
 
@@ -70,12 +75,14 @@ class Children:
         finally:
             os.close(ours)
         try:
-            return _wait(child, limit)
+            ended = _wait(child, limit)
         finally:
             with self._lock:
-                del self._alive[child.pid]
+                del self._alive[threading.get_ident()]
+                why = self._cut.pop(threading.get_ident(), "")
             _signal(child, signal.SIGKILL)
             os.close(theirs)
+        return replace(ended, code=None, why=why) if why else ended
 
     def _start(self, arguments: Sequence[str], stdin: int) -> subprocess.Popen[str]:
         with self._lock:
@@ -91,29 +98,39 @@ class Children:
                 errors="replace",
                 start_new_session=True,
             )
-            self._alive[child.pid] = child
+            self._alive[threading.get_ident()] = child
         return child
 
     def end(self) -> None:
         """Ask every child to end, insist, and kill what is left; start no more."""
         with self._lock:
             self.closed = True
-        for number, patience in ((signal.SIGTERM, ASKED), (signal.SIGTERM, ASKED_AGAIN)):
-            self._signal_all(number)
-            if self._gone_within(patience):
-                return
-        self._signal_all(signal.SIGKILL)
+        self._insist(lambda: list(self._alive.values()))
 
-    def _signal_all(self, number: signal.Signals) -> None:
+    def cut(self, thread: int, why: str) -> None:
+        """End the child that another thread waits for; it reports ``why`` and no exit code."""
         with self._lock:
-            for child in self._alive.values():
-                _signal(child, number)
+            child = self._alive.get(thread)
+            if child is None:
+                return
+            self._cut[thread] = why
+        self._insist(lambda: [each for each in self._alive.values() if each is child])
 
-    def _gone_within(self, seconds: float) -> bool:
-        until = time.monotonic() + seconds
-        while self._alive and time.monotonic() < until:
-            time.sleep(0.02)
-        return not self._alive
+    def _insist(self, left: Callable[[], list[subprocess.Popen[str]]]) -> None:
+        steps = ((signal.SIGTERM, ASKED), (signal.SIGTERM, ASKED_AGAIN), (signal.SIGKILL, 0.0))
+        for number, patience in steps:
+            with self._lock:
+                for child in left():
+                    _signal(child, number)
+            until = time.monotonic() + patience
+            while self._any(left) and time.monotonic() < until:
+                time.sleep(0.02)
+            if not self._any(left):
+                return
+
+    def _any(self, left: Callable[[], list[subprocess.Popen[str]]]) -> bool:
+        with self._lock:
+            return bool(left())
 
 
 def _wait(child: subprocess.Popen[str], limit: timedelta) -> Ended:

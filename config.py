@@ -9,7 +9,8 @@ import difflib
 import os
 import re
 import tomllib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from datetime import datetime, time, timedelta
 from enum import StrEnum
 from pathlib import Path
@@ -29,12 +30,15 @@ from pydantic import (
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError
 
+from .storage.retention import Limits
 from .storage.vocabulary import Severity, Stage, Topic
 
 DEFAULT_FILE = Path("ouvidor.toml")
 EVAL_FILE = "eval.json"
 """Beside the configuration: the last result of ``ouvidor eval``, which the digest tells."""
 LOCALES = ("pt-BR", "es", "en")
+MOST_DAYS = 36_500
+"""A hundred years: for ever, where a source is to keep what others do not."""
 
 
 class ConfigError(Exception):
@@ -120,6 +124,39 @@ SecretValue = Annotated[Secret, BeforeValidator(_secret)]
 """A secret in the configuration: ``{ env = "NAME" }``, read from ``$NAME`` or ``$NAME_FILE``."""
 
 
+PIECE = 12
+"""Characters from which a part of a secret is kept out, too: a token in an address, a line of a
+key."""
+_APART = re.compile(r"""(?:\\n|[\s/:@?&="'{},\\])+""")
+
+
+def secrets_in(value: object) -> Iterator[str]:
+    """Every secret in a part of the configuration, and where one is only named."""
+    if isinstance(value, Secret):
+        yield str(value)
+    elif isinstance(value, BaseModel):
+        for name in type(value).model_fields:
+            yield from secrets_in(getattr(value, name))
+    elif isinstance(value, Mapping):
+        variable = value.get("env")
+        if isinstance(variable, str):
+            with suppress(ValueError):  # what cannot be read cannot be told either
+                yield str(read_secret(variable))
+        for each in value.values():
+            yield from secrets_in(each)
+    elif isinstance(value, list | tuple):
+        for each in value:
+            yield from secrets_in(each)
+
+
+def pieces(secrets: Iterable[str]) -> list[str]:
+    """Secrets and their longer parts, the longest first: what is to be shown nowhere."""
+    whole = set(secrets)
+    parts = {part for secret in whole for part in _APART.split(secret)}
+    every = whole | {part for part in parts if len(part) >= PIECE}
+    return sorted(every, key=len, reverse=True)
+
+
 class Hours(NamedTuple):
     """A span of the day's clock; it may go over midnight."""
 
@@ -189,17 +226,35 @@ class DatabaseSettings(Table):
     url: Annotated[str, AfterValidator(_database_url)] = "sqlite:///ouvidor.db"
 
 
+class Kept(Table):
+    """How long what is personal is kept, in days, and whether contacts are kept at all.
+
+    What a source does not say here is as ``[privacy]`` says; what that does not say is for ever.
+    """
+
+    raw_days: int | None = Field(default=None, ge=1, le=MOST_DAYS)
+    text_days: int | None = Field(default=None, ge=90, le=MOST_DAYS)
+    identity_days: int | None = Field(default=None, ge=1, le=MOST_DAYS)
+    contact_days: int | None = Field(default=None, ge=1, le=MOST_DAYS)
+    keep_contacts: bool | None = None
+
+
 class Source(Table):
     """A configured place feedback comes from; its collector validates the options.
 
     ``categories`` says which topic the source's own categories are about; it is asked where a
-    feedback has no text.
+    feedback has no text. ``privacy`` is what is kept of it otherwise than ``[privacy]`` says.
+    ``every_hours`` or ``cron`` (five fields, read in the brand's zone) say when
+    it is collected, where that is not as ``[schedule]`` says.
     """
 
     kind: Line
     enabled: bool = True
+    every_hours: float | None = Field(default=None, ge=0.1, le=24 * 7)
+    cron: Line | None = None
     base_url: str | None = None
     categories: dict[str, Topic] = Field(default_factory=dict)
+    privacy: Kept = Kept()
     options: Mapping[str, Any] = Field(default_factory=dict)
 
     @model_validator(mode="before")
@@ -207,9 +262,16 @@ class Source(Table):
     def _gather(cls, table: object) -> object:
         if not isinstance(table, dict) or "options" in table:
             return table
-        names = ("kind", "enabled", "base_url", "categories")
+        names = ("kind", "enabled", "every_hours", "cron", "base_url", "categories", "privacy")
         own = {key: table[key] for key in names if key in table}
         return {**own, "options": {k: v for k, v in table.items() if k not in own}}
+
+    @model_validator(mode="after")
+    def _one_rhythm(self) -> Source:
+        if self.every_hours is not None and self.cron is not None:
+            message = "every_hours and cron say two things; keep one of them"
+            raise ValueError(message)
+        return self
 
 
 class Trait(Table):
@@ -317,9 +379,13 @@ class Mail(Table):
 
 
 class Chat(Table):
-    """A chat room that gets alerts, by its Apprise URL (which is a secret)."""
+    """A chat room that gets alerts, by its Apprise URL (which is a secret).
+
+    ``private_network`` says that the name in it may lead into one's own network.
+    """
 
     url: SecretValue
+    private_network: bool = False
     locale: Locale | None = None
     touchpoints: list[Name] = Field(default_factory=list)
     sources: list[Name] = Field(default_factory=list)
@@ -338,9 +404,15 @@ class Operator(Table):
 
 
 class Schedule(Table):
-    """What the clock does under ``ouvidor serve``."""
+    """What the clock does under ``ouvidor serve``.
+
+    ``jitter_minutes``: a source is read up to so much later than its date. ``at_once``: so many
+    sources are read side by side.
+    """
 
     collect_every_hours: float = Field(default=6, ge=0.1, le=24 * 7)
+    jitter_minutes: float = Field(default=5, ge=0, le=24 * 60)
+    at_once: int = Field(default=4, ge=1, le=64)
     digest_day: Weekday = "monday"
     digest_hour: int = Field(default=8, ge=0, le=23)
     run_timeout_minutes: float = Field(default=30, gt=0, le=24 * 60)
@@ -365,11 +437,17 @@ class TaggerSettings(Table):
     folder: Path = Path("ouvidor.model")
 
 
-class Privacy(Table):
-    """The key that turns people into pseudonyms, and how long payloads are kept."""
+class Privacy(Kept):
+    """The key that turns people into pseudonyms, what is kept of them, and for how long.
+
+    Words are kept 90 days at least: the watch compares with what was said two months ago.
+    """
 
     key_file: Path = Path("ouvidor.key")
-    raw_days: int = Field(default=180, ge=1)
+    raw_days: int = Field(default=180, ge=1, le=MOST_DAYS)
+    contact_days: int = Field(default=90, ge=1, le=MOST_DAYS)
+    keep_contacts: bool = False
+    audit_days: int = Field(default=730, ge=30, le=MOST_DAYS)
 
 
 class Config(Table):
@@ -414,6 +492,27 @@ class Config(Table):
         """A path of the file, seen from the file's own folder."""
         return (self.folder / relative).expanduser()
 
+    def kept(self, source: str) -> Kept:
+        """What is kept of a source: its own word first; one that is not configured has none."""
+        own = self.sources[source].privacy if source in self.sources else Kept()
+        said = {name: getattr(own, name) for name in Kept.model_fields}
+        return Kept(
+            **{
+                name: getattr(self.privacy, name) if value is None else value
+                for name, value in said.items()
+            }
+        )
+
+    def limits(self, source: str) -> Limits:
+        """How long a source's things are kept; contacts that are not wanted go at once."""
+        kept = self.kept(source)
+        return Limits(
+            payloads=_days(kept.raw_days),
+            texts=_days(kept.text_days),
+            identities=_days(kept.identity_days),
+            contacts=_days(kept.contact_days) if kept.keep_contacts else timedelta(),
+        )
+
     @property
     def database_url(self) -> str:
         """``$OUVIDOR_DATABASE_URL`` (or ``_FILE``) before the file's own URL.
@@ -426,6 +525,10 @@ class Config(Table):
         if url.get_backend_name() == "sqlite" and url.database not in (None, "", ":memory:"):
             url = url.set(database=str(self.path(str(url.database)).resolve()))
         return url.render_as_string(hide_password=False)
+
+
+def _days(count: int | None) -> timedelta | None:
+    return None if count is None else timedelta(days=count)
 
 
 def _checked_environment_url() -> str:

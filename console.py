@@ -107,12 +107,20 @@ def explain(error: Exception) -> str:
     )
 
 
+_traces: dict[str, str] = {}
+"""Where each fault of this process was written: `serve` may meet the same one at every tick."""
+
+
 def _write_trace(error: Exception) -> str:
+    place = "".join(traceback.format_tb(error.__traceback__)) + type(error).__name__
+    if place in _traces:
+        return _traces[place]
     stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
     with tempfile.NamedTemporaryFile(
         "w", encoding="utf-8", prefix=f"ouvidor-{stamp}-", suffix=".txt", delete=False
     ) as file:
         file.writelines(traceback.format_exception(error))
+    _traces[place] = file.name
     return file.name
 
 

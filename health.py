@@ -1,6 +1,7 @@
 """Two questions that a supervisor asks over HTTP: whether it lives, and whether all is well.
 
-No answer holds a text or an address of anybody. Loopback is the default, since nobody logs in.
+Beside them pages for people may be answered, such as the end of a digest. No answer holds a text
+or an address of anybody. Loopback is the default, since nobody logs in.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import TracebackType
 from typing import Any, Self
+from urllib.parse import parse_qs
 
 from . import console
 
@@ -26,7 +28,24 @@ PATIENCE = 5.0
 FRESH = 5.0
 """Seconds an answer to /ready holds: however often it is asked, the database is asked less."""
 
+LARGEST = 16_384
+"""Bytes of a form that are read; no page needs one."""
+
 _MOST = 65535
+# What a page may do: show itself and send its form back. Its address is nobody else's to know.
+_PAGE_HEADERS = {
+    "Content-Type": "text/html; charset=utf-8",
+    "Content-Security-Policy": (
+        "default-src 'none'; style-src 'unsafe-inline'; form-action 'self'; base-uri 'none'; "
+        "frame-ancestors 'none'"
+    ),
+    "Referrer-Policy": "no-referrer",
+}
+
+_MOST_FIELDS = 10
+
+Show = Callable[[Mapping[str, str], bool], tuple[HTTPStatus, str]]
+"""From the fields of the address, and whether something was sent, to status and HTML."""
 
 
 class AddressError(ValueError):
@@ -84,8 +103,9 @@ class Kept:
 class Health:
     """Answers ``/health`` and ``/ready`` in a thread of its own while the ``with`` lasts.
 
-    ``ready`` returns what JSON shows, ``well`` among it; it must not raise. Raises OSError when
-    the address cannot be taken.
+    ``ready`` returns what JSON shows, ``well`` among it; ``pages`` answer GET and (with True) POST
+    by path with a status and HTML. None of them may raise. Raises OSError when the address cannot
+    be taken.
     """
 
     def __init__(
@@ -94,6 +114,7 @@ class Health:
         *,
         alive: Callable[[], bool],
         ready: Callable[[], Mapping[str, Any]],
+        pages: Mapping[str, Show] | None = None,
     ) -> None:
         answers: dict[str, Callable[[], Mapping[str, Any]]] = {
             "/health": lambda: {"well": alive()},
@@ -103,7 +124,7 @@ class Health:
         class Handler(_Handler):
             pass
 
-        Handler.answers = answers
+        Handler.answers, Handler.pages = answers, pages or {}
         self._server = (_Server6 if ":" in where[0] else _Server)(where, Handler)
         self._thread = threading.Thread(target=self._server.serve_forever, name="health")
 
@@ -165,12 +186,15 @@ class _Server6(_Server):
 
 class _Handler(BaseHTTPRequestHandler):
     answers: Mapping[str, Callable[[], Mapping[str, Any]]]
+    pages: Mapping[str, Show]
     timeout = PATIENCE
     server_version = "ouvidor"
     sys_version = ""
 
     def do_GET(self) -> None:
-        """Answer one of the two questions."""
+        """Answer one of the two questions, or show a page."""
+        if self._shown(posted=False):
+            return
         answer = self.answers.get(self.path.partition("?")[0])
         if answer is None:
             self._send(HTTPStatus.NOT_FOUND, {"message": "ask /health or /ready"})
@@ -181,10 +205,38 @@ class _Handler(BaseHTTPRequestHandler):
 
     do_HEAD = do_GET  # noqa: N815 - the base class calls it so
 
+    def do_POST(self) -> None:
+        """What somebody sends to a page; its form says nothing that its address does not."""
+        self._read_form()
+        if not self._shown(posted=True):
+            self._send(HTTPStatus.NOT_IMPLEMENTED, {"message": "nothing is sent here"})
+
+    def _read_form(self) -> None:
+        """Take what was sent: closing before would cut our answer off."""
+        length = self.headers.get("Content-Length", "")
+        left = min(int(length), LARGEST) if length.isascii() and length.isdigit() else 0
+        until = time.monotonic() + PATIENCE
+        while left and time.monotonic() < until and (got := self.rfile.read1(left)):
+            left -= len(got)
+
+    def _shown(self, *, posted: bool) -> bool:
+        path, _, query = self.path.partition("?")
+        page = self.pages.get(path)
+        if page is None:
+            return False
+        told = parse_qs(query) if query.count("&") < _MOST_FIELDS else {}
+        status, html = page({name: values[-1] for name, values in told.items()}, posted)
+        self._write(status, html.encode(), _PAGE_HEADERS)
+        return True
+
     def _send(self, status: HTTPStatus, said: Mapping[str, Any]) -> None:
         body = (console.dumps(said) + "\n").encode()
+        self._write(status, body, {"Content-Type": "application/json; charset=utf-8"})
+
+    def _write(self, status: HTTPStatus, body: bytes, headers: Mapping[str, str]) -> None:
         self.send_response(status)
-        self.send_header("Content-Type", "application/json; charset=utf-8")
+        for name, value in headers.items():
+            self.send_header(name, value)
         self.send_header("Content-Length", str(len(body)))
         self.send_header("Cache-Control", "no-store")
         self.send_header("X-Content-Type-Options", "nosniff")

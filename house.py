@@ -11,6 +11,7 @@ import re
 import secrets
 import tempfile
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from functools import cached_property
 from pathlib import Path
@@ -20,6 +21,7 @@ import click
 
 from .config import Config, ConfigError, config_file, load, read_secret, unknown
 from .storage import annotations as tags
+from .storage import audit
 from .storage.database import Database, open_database
 from .storage.feedback import Door
 
@@ -93,6 +95,17 @@ class House:
 
         return Tagger()
 
+    def door_of(self, source: str) -> Door:
+        """The door of one source, which may keep contacts."""
+        return replace(self.door, contacts=bool(self.config.kept(source).keep_contacts))
+
+    def note(self, what: str, *, into: Database | None = None, **about: Any) -> None:
+        """Write down who did what, for `ouvidor audit`: ids, counts and names of our own only.
+
+        At the time of this machine's own clock, whatever ``--now`` says.
+        """
+        audit.note(into or self.db, what, by=me(), at=datetime.now(UTC), about=about)
+
     def close(self) -> None:
         """Give the database back if it was opened."""
         if "db" in self.__dict__:
@@ -136,16 +149,20 @@ def model(config: Config) -> Path:
 def untagged(db: Database, config: Config) -> int:
     """How much waits for the tagger, counting what an earlier tagger or journey said.
 
-    The tagger is not loaded for that: its version is known without its weight.
+    The tagger is not loaded for that.
     """
+    tags.mark_stale(db, tagger_version(config))
+    return tags.pending(db)
+
+
+def tagger_version(config: Config) -> str:
+    """The version of the tagger of this journey, known without its weight."""
     from .nlp.categories import categories_version
     from .nlp.heads import Heads
     from .nlp.touchpoints import journey_version
 
     chosen = categories_version(categories(config))
-    version = f"{Heads.load(model(config)).version}+{journey_version(journey(config))}{chosen}"
-    tags.mark_stale(db, version)
-    return tags.pending(db)
+    return f"{Heads.load(model(config)).version}+{journey_version(journey(config))}{chosen}"
 
 
 def last_sunday(house: House) -> date:

@@ -9,43 +9,32 @@ import re
 import secrets as random
 import sys
 import threading
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import suppress
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Any, TextIO
 
-from pydantic import BaseModel
 from sqlalchemy.engine import make_url
 
 from . import console
-from .config import Config, Secret, read_secret
+from .config import Config, pieces, secrets_in
 from .storage import privacy
-
-PIECE = 12
-"""Characters from which a part of a secret is kept out, too: a token in an address, a line of a
-key."""
-
-_APART = re.compile(r"""(?:\\n|[\s/:@?&="'{},\\])+""")
-_DIGEST = "digest"
 
 
 class Journal:
     """Writes events to a stream, one line each; safe to use from several threads.
 
-    ``config`` is where the secrets are known from, ``key`` makes pseudonyms of readers.
+    ``config`` is where the secrets are known from.
     """
 
     def __init__(
         self,
         config: Config,
         *,
-        key: bytes,
         now: Callable[[], datetime],
         stream: TextIO | None = None,
     ) -> None:
         self._stream = stream or sys.stderr
         self._now = now
-        self._key = key
         # Numbers of people are joined by nobody in a log: each process has tokens of its own.
         self._mask = random.token_bytes(32)
         self._hidden = re.compile("|".join(map(re.escape, hidden(config))) or r"(?!)")
@@ -65,14 +54,10 @@ class Journal:
             self._stream.flush()
 
     def did(self, duty: str, report: Mapping[str, Any], *, well: bool, sentence: str) -> None:
-        """A duty such as ``collect:NAME``, ``annotate`` or ``digest:READER`` was done."""
+        """A duty such as ``collect:NAME``, ``annotate`` or ``digest`` was done."""
         event, _, name = duty.partition(":")
         fields: dict[str, Any] = {"ok": well}
-        if event == _DIGEST and name:
-            alias = privacy.pseudonym(name, self._key)
-            fields["reader"] = alias
-            sentence = sentence if self.human else sentence.replace(name, alias)
-        elif name:
+        if name:
             fields["source"] = name
         if isinstance(outcome := report.get("outcome"), str):
             fields["outcome"] = outcome
@@ -97,27 +82,7 @@ class Journal:
 
 def hidden(config: Config) -> list[str]:
     """Every secret this configuration leads to, and its longer parts; the longest first."""
-    whole = [secret for secret in _secrets(config) if secret]
+    whole = [secret for secret in secrets_in(config) if secret]
     if password := make_url(config.database_url).password:
         whole.append(password)
-    parts = {part for secret in whole for part in _APART.split(secret)}
-    every = {*whole, *(part for part in parts if len(part) >= PIECE)}
-    return sorted(every, key=len, reverse=True)
-
-
-def _secrets(value: object) -> Iterator[str]:
-    if isinstance(value, Secret):
-        yield str(value)
-    elif isinstance(value, BaseModel):
-        for name in type(value).model_fields:
-            yield from _secrets(getattr(value, name))
-    elif isinstance(value, Mapping):
-        variable = value.get("env")
-        if isinstance(variable, str):
-            with suppress(ValueError):  # what cannot be read cannot be told either
-                yield str(read_secret(variable))
-        for each in value.values():
-            yield from _secrets(each)
-    elif isinstance(value, list | tuple):
-        for each in value:
-            yield from _secrets(each)
+    return pieces(whole)

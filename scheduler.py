@@ -21,7 +21,7 @@ import logging
 import signal
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, time, timedelta
 from pathlib import Path
@@ -30,18 +30,16 @@ from zoneinfo import ZoneInfo
 
 from .children import Children, Closing, Ended
 from .config import Config, Schedule, Subscriber
-from .house import untagged
-from .storage import due, retention, runs, studies, workers
+from .house import last_week, me, untagged, week_name
+from .places import QUIET, Places
+from .rhythm import rhythm
+from .storage import audit, due, retention, runs, studies, workers
 from .storage.database import Database
-
-PARALLEL = 2
-"""Collectors that run at the same time."""
 
 TICK = timedelta(seconds=15)
 RETRY = timedelta(minutes=15)
 """How long a duty that went wrong rests."""
 
-COLLECT_RETRY = timedelta(hours=1)
 ANNOTATE_EVERY, WATCH_EVERY, DELIVER_EVERY = (
     timedelta(minutes=2),
     timedelta(hours=1),
@@ -50,11 +48,15 @@ ANNOTATE_EVERY, WATCH_EVERY, DELIVER_EVERY = (
 CHAT = "chat/"
 """What the name of a chat begins with where subscribers are named, too."""
 
-HINT = "hint:"
+COLLECT, HINT = "collect:", "hint:"
 HINT_EVERY, HINT_LIMIT = timedelta(minutes=5), timedelta(minutes=2)
 """How often a source's queue is asked whether there is anything new, and for how long."""
 
-TIDY = "tidy"
+DIGEST = "digest:"
+"""What the duty of each reader of the digest begins with."""
+
+TIDY, TIDY_EVERY = "tidy", timedelta(days=1)
+TIME_OVER = "it was ended because its time ran out (schedule.run_timeout_minutes)"
 RUN = "run"
 """The name under which one `ouvidor run` keeps out another."""
 
@@ -64,7 +66,15 @@ MAKE_UP = timedelta(days=1)
 _EARLIER = timedelta(hours=27)
 """By how much two zones differ at most, and an hour that a clock skips."""
 
+_ROUND = timedelta(days=8)
+"""More than lies between two hours of a reader."""
+
 LEASE_MARGIN = timedelta(minutes=5)
+OVERTIME = timedelta(minutes=2)
+"""What a source with `max_minutes` of its own may take to end after them."""
+
+FORTNIGHT = timedelta(weeks=2)
+LONGEST_MINUTES = 24 * 60
 LONG = timedelta(hours=12)
 """The limit of annotate, watch, digest and deliver: they work as long as there is work."""
 
@@ -106,6 +116,13 @@ class Reader:
             moment = digest_slot(self.schedule, self.zone, moment)
             if (due_at := self._over(moment)) > after:
                 return due_at
+
+    def week(self, now: datetime) -> str:
+        """The week that is told at the last hour up to ``now``: made up late, it is still that."""
+        slot = self.slot(now - _ROUND)
+        while (later := self.slot(slot)) <= now:
+            slot = later
+        return week_name(last_week(slot.astimezone(self.brand).date()))
 
     def _over(self, slot: datetime) -> datetime:
         brand = slot.astimezone(self.brand)
@@ -153,22 +170,71 @@ def did(duty: str, ended: Ended) -> Did:
         report = {}
     message = str(report.get("message", "")) or ended.last_words
     if ended.code is None:
-        message = "it was ended because its time ran out (schedule.run_timeout_minutes)"
+        message = ended.why or TIME_OVER
     elif ended.code < 0 and not message:
         message = f"it was killed ({signal.Signals(-ended.code).name})"
     return Did(duty=duty, code=ended.code, report=report, message=message)
 
 
+def time_out(config: Config, source: str) -> timedelta:
+    """How long one run of a source may take: its own `max_minutes`, or as the schedule says."""
+    own = config.sources[source].options.get("max_minutes")
+    if isinstance(own, int | float) and 0 < own <= LONGEST_MINUTES:
+        return timedelta(minutes=own) + OVERTIME
+    return timedelta(minutes=config.schedule.run_timeout_minutes)
+
+
+def places(config: Config, db: Database, children: Children, moment: datetime | None) -> Places:
+    """Places for the children that collect; ``moment`` is their frozen clock, if they have one."""
+
+    def silent(source: str, seconds: float) -> bool:
+        heard = runs.silent_since(db, source)
+        # A frozen clock goes on from its moment while a child runs.
+        now = moment + timedelta(seconds=seconds) if moment else datetime.now(UTC)
+        return heard is None or now - heard > timedelta(seconds=QUIET)
+
+    return Places(children, config.schedule.at_once, silent=silent)
+
+
+def in_turn(db: Database, names: Iterable[str]) -> list[str]:
+    """The sources in their order, but those whose last run went wrong after the others."""
+    names = list(names)
+    bad = {
+        each.name
+        for each in runs.statuses(db, names, counted=False)
+        if each.outcome and not each.outcome.good
+    }
+    return sorted(names, key=bad.__contains__)
+
+
 def side_by_side(
-    children: Children, commands: Mapping[str, Sequence[str]], limit: timedelta
-) -> Iterable[Did]:
-    """Run named commands, a few at a time; what came of them, in their order."""
+    config: Config,
+    db: Database,
+    commands: Mapping[str, Sequence[str]],
+    *,
+    moment: datetime | None,
+    tell: Callable[[Did], None],
+) -> list[Did]:
+    """Run one command per source, some at a time; what came of them, in the order of commands.
 
-    def one(name: str) -> Did:
-        return did(name, children.run(commands[name], limit=limit))
+    ``tell`` hears of each when it ends.
+    """
+    children = Children()
+    room = places(config, db, children, moment)
 
-    with ThreadPoolExecutor(PARALLEL) as pool, children:
-        yield from pool.map(one, commands)
+    def one(name: str) -> Did | None:
+        try:
+            with room.of(name):
+                done = did(name, children.run(commands[name], limit=time_out(config, name)))
+        except Closing:
+            return None
+        tell(done)
+        return done
+
+    with ThreadPoolExecutor(max(1, len(commands))) as pool, children:
+        found = [pool.submit(one, name) for name in in_turn(db, commands)]
+        ended = {done.duty: done for done in (each.result() for each in found) if done}
+    return [ended[name] for name in commands if name in ended]
 
 
 class RunInProgressError(Exception):
@@ -198,6 +264,10 @@ class Timetable:
         self.tell = tell
         self.moment = moment
         self.me = workers.me()
+        self._places = places(config, db, children, moment)
+        self._threads = ThreadPoolExecutor(max(1, len(config.sources)))
+        self._reading: dict[str, Future[Did | None]] = {}
+        self._beginning = threading.Lock()
         self._common = [] if file is None else ["--config", str(file)]
         self._replay = [] if moment is None else ["--now", moment.isoformat()]
 
@@ -212,18 +282,16 @@ class Timetable:
         for name in [*(duty.name for duty in duties), TIDY]:
             due.first_due(self.db, name, now)
         for name, reader in self._readers().items():
-            due.first_due(self.db, f"digest:{name}", reader.slot(now - MAKE_UP))
+            due.first_due(self.db, DIGEST + name, reader.slot(now - MAKE_UP))
 
     def collecting(self) -> list[Duty]:
-        """One duty per enabled source."""
-        every = self.config.schedule.collect_every
-        minutes = self.config.schedule.run_timeout_minutes
+        """One duty per enabled source; raises ConfigError where a line of cron is none."""
         return [
             Duty(
-                name=f"collect:{name}",
+                name=f"{COLLECT}{name}",
                 arguments=self._verb("collect", name, "--json"),
-                limit=timedelta(minutes=minutes),
-                again=lambda now, well: now + (every if well else min(every, COLLECT_RETRY)),
+                limit=time_out(self.config, name),
+                again=rhythm(self.config, name).again,
             )
             for name, source in self.config.sources.items()
             if source.enabled
@@ -277,13 +345,38 @@ class Timetable:
         """One duty per reader of the digest, at the reader's own hour."""
         return [
             Duty(
-                name=f"digest:{name}",
-                arguments=self._verb("digest", "--reader", name, "--json"),
+                name=DIGEST + name,
+                arguments=("--reader", name),
                 limit=LONG,
                 again=_weekly(reader),
             )
             for name, reader in self._readers().items()
         ]
+
+    def _tell_readers(self) -> list[Did]:
+        """Build the digest for every reader whose own hour has come.
+
+        One child for all of them: a week is looked up once, however many read it.
+        """
+        duties = {duty.name: duty for duty in self.digests()}
+        now, lease, readers = self.now(), LONG + LEASE_MARGIN, self._readers()
+        weeks: dict[str, list[Duty]] = {}
+        for name in due.claim_all(self.db, duties, now=now, lease=lease, worker=self.me):
+            week = readers[name.removeprefix(DIGEST)].week(now)
+            weeks.setdefault(week, []).append(duties[name])
+        told = [self._tell_week(week, chosen) for week, chosen in weeks.items()]
+        return [each for each in told if each]
+
+    def _tell_week(self, week: str, duties: Sequence[Duty]) -> Did | None:
+        readers = [word for duty in duties for word in duty.arguments]
+        words = self._verb("digest", "--week", week, *readers, "--json")
+        found = self._run("digest", words, LONG)
+        now = self.now()
+        again = {duty.name: duty.again(now, found.well) if found else None for duty in duties}
+        due.settle_all(self.db, again, worker=self.me)
+        if found:
+            self.tell(found)
+        return found
 
     def _readers(self) -> dict[str, Reader]:
         brand, schedule = self.config.brand.zone, self.config.schedule
@@ -303,20 +396,68 @@ class Timetable:
         return [*self._common, verb, *arguments, *self._replay]
 
     def collect(self) -> list[Did]:
-        """Run every collector that is due, a few at a time."""
-        for duty in self.hinting():
-            told = self._do(duty)
-            if told and told.report.get("hints"):
-                due.hasten(self.db, f"collect:{duty.name.removeprefix(HINT)}", self.now())
-        with ThreadPoolExecutor(PARALLEL) as pool:
-            try:
-                found = [each for each in pool.map(self._do, self.collecting()) if each]
-            except (KeyboardInterrupt, SystemExit):
-                self.children.end()  # the pool waits for them
-                raise
-        if any(each.report.get("new") or each.report.get("changed") for each in found):
+        """Run every collector that is due, some at a time; returns when all of them have ended."""
+        try:
+            return [done for each in self.begin() if (done := each.result())]
+        except (KeyboardInterrupt, SystemExit):
+            self.close()
+            raise
+
+    def close(self) -> None:
+        """End every child and wait for what is told of it; nothing is collected any more."""
+        self.children.end()
+        with self._beginning:
+            self._threads.shutdown()
+
+    def begin(self) -> list[Future[Did | None]]:
+        """Start whatever is due to be collected and is not at work already; waits for nothing.
+
+        The longest overdue first, but those whose last run went wrong after the others.
+        """
+        self._mend_dates()
+        hints = {duty.name.removeprefix(HINT): duty for duty in self.hinting()}
+        duties = {duty.name.removeprefix(COLLECT): duty for duty in self.collecting()}
+        rows = [*(duty.name for duty in hints.values()), *(duty.name for duty in duties.values())]
+        ready = due.ready(self.db, rows, self.now())
+        known = dict.fromkeys(name.partition(":")[2] for name in ready)
+        free = [name for name in known if name not in self._reading or self._reading[name].done()]
+        names = in_turn(self.db, free) if free else []
+        with self._beginning:
+            if self.children.closed:
+                return []
+            begun = {
+                name: self._threads.submit(self._read, name, duties[name], hints.get(name))
+                for name in names
+            }
+        self._reading |= begun
+        return list(begun.values())
+
+    def _read(self, name: str, duty: Duty, hint: Duty | None) -> Did | None:
+        """Ask a source whether anything is new, where it says so, and read it when it is due."""
+        try:
+            with self._places.of(name):
+                told = self._do(hint) if hint else None
+                if told and told.report.get("hints"):
+                    due.hasten(self.db, duty.name, self.now())
+                done = self._do(duty)
+        except Closing:
+            return None
+        if done and (done.report.get("new") or done.report.get("changed")):
             due.hasten(self.db, "annotate", self.now())
-        return found
+        return done
+
+    def _mend_dates(self) -> None:
+        """A date farther away than two rounds is from a clock that was wrong, or another rhythm."""
+        now = self.now()
+        dates = due.later_than(self.db, now)
+        told = any(name.startswith(DIGEST) and at > now + FORTNIGHT for name, at in dates.items())
+        digests = self.digests() if told else []
+        for duty in [*self.collecting(), *self.hinting(), *self.working(), *digests]:
+            if duty.name in dates:
+                following = duty.again(now, True)
+                if dates[duty.name] > duty.again(following, True):
+                    due.hasten(self.db, duty.name, following)
+        due.hasten(self.db, TIDY, now + TIDY_EVERY)
 
     def work(self) -> list[Did]:
         """Everything else that is due, in the order in which one feeds the next."""
@@ -326,7 +467,7 @@ class Timetable:
             due.hasten(self.db, "watch", self.now())
         found = [tagged, self._do(watch)]
         if self._has_read():
-            found += [self._do(duty) for duty in self.digests()]
+            found += self._tell_readers()
         found.append(self._do(deliver))
         self._tidy()
         return [each for each in found if each]
@@ -345,9 +486,14 @@ class Timetable:
         now = self.now()
         if not due.claim_due(self.db, TIDY, now=now, lease=LEASE_MARGIN, worker=self.me):
             return
-        before = now - timedelta(days=self.config.privacy.raw_days)
-        retention.drop_payloads(self.db, before=before)
-        due.done(self.db, TIDY, next_at=now + timedelta(days=1), worker=self.me)
+        done = retention.tidy(
+            self.db,
+            limits=self.config.limits,
+            audit_kept=timedelta(days=self.config.privacy.audit_days),
+            now=now,
+        )
+        audit.note(self.db, "retention", by=me(), at=now, about=done.counts())
+        due.done(self.db, TIDY, next_at=now + TIDY_EVERY, worker=self.me)
 
     def once(self) -> list[Did]:
         """Everything that is due, once. A person who asks need not wait for the next tick.
@@ -382,22 +528,26 @@ class Timetable:
         claimed = due.claim_due(self.db, duty.name, now=self.now(), lease=lease, worker=self.me)
         if not claimed:
             return None
-        try:
-            if not duty.wanted():
-                next_at = duty.again(self.now(), True)
-                due.done(self.db, duty.name, next_at=next_at, worker=self.me)
-                return None
-            found = did(duty.name, self.children.run(duty.arguments, limit=duty.limit))
-        except Closing:
-            found = None
-        if found is None or self.children.closed:
-            # It was cut short by our own end: it stays due.
+        if not duty.wanted():
+            next_at = duty.again(self.now(), True)
+            due.done(self.db, duty.name, next_at=next_at, worker=self.me)
+            return None
+        found = self._run(duty.name, duty.arguments, duty.limit)
+        if found is None:
             due.release(self.db, duty.name, worker=self.me)
             return None
         next_at = duty.again(self.now(), found.well)
         due.done(self.db, duty.name, next_at=next_at, worker=self.me)
         self.tell(found)
         return found
+
+    def _run(self, name: str, arguments: Sequence[str], limit: timedelta) -> Did | None:
+        """A child to its end; None when our own end cut it short, and what it did stays due."""
+        try:
+            found = did(name, self.children.run(arguments, limit=limit))
+        except Closing:
+            return None
+        return None if self.children.closed else found
 
 
 def _every(period: timedelta) -> Callable[[datetime, bool], datetime]:
@@ -412,6 +562,12 @@ def _own(schedule: Schedule, reader: Subscriber) -> Schedule:
 
 def _weekly(reader: Reader) -> Callable[[datetime, bool], datetime]:
     return lambda now, well: reader.slot(now) if well else now + RETRY
+
+
+def _complained(ended: Future[Did | None], complain: Callable[[Exception], None]) -> None:
+    error = ended.exception()
+    if isinstance(error, Exception):
+        complain(error)
 
 
 def serve(
@@ -454,7 +610,12 @@ def serve(
         # A late tick is run, not dropped; ticks that were missed are run once.
         job_defaults={"misfire_grace_time": None, "coalesce": True, "max_instances": 1},
     )
-    for tick in (beat, timetable.collect, timetable.work):
+
+    def collect() -> None:
+        for each in timetable.begin():
+            each.add_done_callback(lambda ended: _complained(ended, complain))
+
+    for tick in (beat, collect, timetable.work):
         clock.add_job(
             guarded(tick),
             "interval",
@@ -465,7 +626,7 @@ def serve(
     try:
         stop.wait()
     finally:
-        timetable.children.end()
+        timetable.close()
         clock.shutdown(wait=True)
         for number, handler in before.items():
             signal.signal(number, handler)

@@ -142,6 +142,10 @@ def _web_address(value: str) -> str:
     parts = urlsplit(value)
     if parts.scheme not in {"http", "https"} or not parts.hostname:
         raise ValueError(f"{value!r} is no web address; write one like 'https://example.com'")
+    if parts.username is not None or parts.password is not None:
+        raise ValueError(
+            "an address holds no user and password; leave what stands before the @ out"
+        )
     return value.rstrip("/")
 
 
@@ -154,6 +158,7 @@ class Options(BaseModel):
     No single wait is longer than a run's lease (five minutes), or others would take it for dead.
 
     ``contact`` (a mail or web address of the operator) goes into the User-Agent.
+    ``private_network`` says that a name of the public web may lead into one's own network.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, arbitrary_types_allowed=True)
@@ -165,6 +170,7 @@ class Options(BaseModel):
     backoff: float = Field(default=2, ge=0, le=600)
     patience: float = Field(default=60, ge=0, le=240)
     contact: str = Field(default="", max_length=200, pattern=r"^[\x21-\x7e]*$")
+    private_network: bool = False
     max_requests: int = Field(default=500, ge=1, le=100_000)
     max_minutes: float = Field(default=25, gt=0, le=24 * 60)
     max_megabytes: float = Field(default=64, gt=0, le=2048)
@@ -207,6 +213,9 @@ class Collector(ABC, Generic[S]):
     kind: ClassVar[str]
     traits: ClassVar[frozenset[Trait]]
     Settings: ClassVar[type[Options]]
+    reads: ClassVar[Sequence[str]] = ()
+    """The settings that say what is read: two sources that agree in all of them (lists: that have
+    something in common) are one, and would count everything twice."""
     version: ClassVar[int] = 1
     """The version of the checkpoint; one of another version is not read."""
     reread_after: ClassVar[timedelta | None] = None
@@ -290,3 +299,35 @@ def settings_for(name: str, source: Source) -> Options:
         return model.model_validate(table)
     except ValidationError as error:
         raise ConfigError(explain(error, model, prefix=f"sources.{name}")) from error
+
+
+def refuse_twin(name: str, others: Mapping[str, Source]) -> None:
+    """Raise ConfigError where a source that stands before this one reads the same."""
+    mine = _place(name, others[name])
+    for other, source in others.items():
+        if other == name:
+            return
+        if not source.enabled or source.kind != others[name].kind or not mine:
+            continue
+        try:
+            theirs = _place(other, source)
+        except ConfigError:
+            continue  # that one is told when its turn comes
+        if all(map(_common, mine.values(), theirs.values())):
+            same = ", ".join(each for each in mine if each != "base_url") or "base_url"
+            raise ConfigError(
+                f"sources.{name}: it reads the same as sources.{other} ({same}), and everything "
+                "would count twice; remove one of them, or disable it"
+            )
+
+
+def _place(name: str, source: Source) -> dict[str, Any]:
+    settings, reads = settings_for(name, source), kind_of(name, source).reads
+    return {each: getattr(settings, each) for each in ("base_url", *reads)} if reads else {}
+
+
+def _common(one: object, other: object) -> bool:
+    """Whether two settings mean the same, at least in part; an empty list means everything."""
+    if isinstance(one, list) and isinstance(other, list):
+        return not (one and other) or any(each in other for each in one)
+    return one == other

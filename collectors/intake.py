@@ -11,6 +11,8 @@ import unicodedata
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from itertools import compress
+from operator import attrgetter
 
 from ..storage import privacy
 from ..storage.database import Database
@@ -49,11 +51,12 @@ FIELDS = (
     *("title", "text", "language", "stars", "rating", "category", "published_at", "edited_at"),
     *("author", "url", "reply"),
 )
+_FIELDS = attrgetter(*FIELDS)
 
 
 def filled(item: Feedback) -> Iterator[str]:
     """The names of an item's fields that hold something, attributes with a dot before them."""
-    yield from (name for name in FIELDS if getattr(item, name))
+    yield from compress(FIELDS, _FIELDS(item))
     yield from (f".{name}" for name, value in item.attributes.items() if value)
 
 

@@ -2,7 +2,8 @@
 
 One request at a time per host, a delay, robots.txt obeyed, an honest name, bounded in time and
 bytes, no doors of its own left open. Retries and Retry-After are in ``web``, because a wait that
-a server asks for is a decision and not a setting.
+a server asks for is a decision and not a setting; what several processes owe one host together is
+in ``turns``.
 """
 
 from __future__ import annotations

@@ -24,7 +24,18 @@ from ..storage.vocabulary import Outcome
 from . import bookmark as bookmarks
 from . import judge, web
 from .aside import Aside
-from .collector import Answer, Ask, Collector, Page, Place, Trait, Trouble, kind_of, settings_for
+from .collector import (
+    Answer,
+    Ask,
+    Collector,
+    Page,
+    Place,
+    Trait,
+    Trouble,
+    kind_of,
+    refuse_twin,
+    settings_for,
+)
 from .intake import Taken, filled, take
 from .stop import Stop
 
@@ -60,10 +71,12 @@ def run_source(
     full: bool = False,
     folder: Path,
     progress: Callable[[str], None] | None = None,
+    others: Mapping[str, Source] | None = None,
 ) -> RunReport:
     """Read one source and say how it ended; a bad configuration is an outcome too.
 
-    ``folder`` is where relative paths start; ``full`` reads everything there is, known or not.
+    ``folder`` is where relative paths start; ``full`` reads everything there is, known or not;
+    ``others`` are all configured sources, of which two that read the same are not both read.
     SIGTERM and SIGINT end it within seconds; what was committed stays. Raises RunInProgressError
     while another process reads the source, and StorageError when the database fails.
     """
@@ -81,6 +94,8 @@ def run_source(
         try:
             place = Place(name=name, zone=door.zone, folder=folder)
             collector = kind_of(name, source)(settings_for(name, source), place)
+            if others is not None:
+                refuse_twin(name, others)
         except ConfigError as error:
             reading.trouble = Trouble(Outcome.MISCONFIGURED, str(error))
         else:
@@ -361,8 +376,8 @@ class _Reader:
     def _tally(self, taken: Taken) -> None:
         """Count the fields that were found, and what is new by the part that it is from."""
         part, reading = self._collector.part_of, self._reading
+        reading.fields.update(name for item in taken.items for name in ("", *filled(item)))
         for item in taken.items:
-            reading.fields.update(("", *filled(item)))
             if part and (name := item.attributes.get(part)):
                 reading.brought[name] += privacy.clean(item.external_id) in taken.saved.fresh
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import threading
 from collections.abc import Callable
@@ -10,6 +11,9 @@ from typing import Any, Self
 
 GRACE = 1.5
 """Seconds a crawl has to end by itself once asked; then it is left behind."""
+LAST = 10.0
+"""Seconds after a signal when the process ends whatever it waits for, such as a database server
+that says nothing any more. What it had committed stays; the next run goes on."""
 
 
 class Stop:
@@ -23,6 +27,7 @@ class Stop:
         self.asked = ""
         self._end: Callable[[], object] | None = None
         self._before: dict[signal.Signals, Any] = {}
+        self._last: threading.Timer | None = None
 
     def __enter__(self) -> Self:
         if threading.current_thread() is threading.main_thread():
@@ -38,8 +43,14 @@ class Stop:
     ) -> None:
         for number, handler in self._before.items():
             signal.signal(number, handler)
+        if self._last is not None:
+            self._last.cancel()
 
     def _caught(self, number: int, _frame: FrameType | None) -> None:
+        if self._last is None:
+            self._last = threading.Timer(LAST, os._exit, (128 + number,))
+            self._last.daemon = True
+            self._last.start()
         self.ask(signal.Signals(number).name)
 
     def ask(self, why: str) -> None:

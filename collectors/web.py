@@ -9,21 +9,33 @@ from __future__ import annotations
 
 import asyncio
 import atexit
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping
+from collections.abc import (
+    AsyncIterator,
+    Awaitable,
+    Callable,
+    Coroutine,
+    Iterable,
+    Iterator,
+    Mapping,
+)
 from datetime import datetime
 from functools import cache
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import urlsplit
 
+from ..config import PIECE, pieces, secrets_in
 from ..storage.vocabulary import Outcome
 from . import manners
 from .collector import Answer, Ask, Options, Trouble
 from .judge import clip, wait_asked
 from .stop import GRACE, Stop
+from .turns import Turns
 
 if TYPE_CHECKING:
     from scrapy.http import Request, Response
+
+    from .names import AsyncioNames
 
 T = TypeVar("T")
 Fetch = Callable[[Ask, Mapping[str, str]], Awaitable[Answer]]
@@ -32,8 +44,8 @@ _AGAIN = {408, 425, 429, 500, 502, 503, 504, 520, 521, 522, 523, 524}
 
 
 @cache
-def _loop() -> asyncio.AbstractEventLoop:
-    """The loop under the reactor, made once."""
+def _loop() -> tuple[asyncio.AbstractEventLoop, AsyncioNames]:
+    """The loop under the reactor, and what looks names up for it; made once."""
     manners.quiet()
     from twisted.internet import asyncioreactor
 
@@ -44,9 +56,10 @@ def _loop() -> asyncio.AbstractEventLoop:
     from .names import AsyncioNames
 
     # Twisted resolves names in threads that only `reactor.run()` starts.
-    reactor.installNameResolver(AsyncioNames(loop))
+    names = AsyncioNames(loop)
+    reactor.installNameResolver(names)
     atexit.register(loop.close)
-    return loop
+    return loop, names
 
 
 def run(
@@ -62,7 +75,8 @@ def run(
 
     When asked to stop, the work is cancelled at its next wait (CancelledError).
     """
-    loop = _loop()
+    loop, names = _loop()
+    names.open, names.refused = options.private_network, {}
     settings = manners.scrapy_settings(options, url) | {"ROBOTSTXT_OBEY": robots}
     return loop.run_until_complete(_crawl(work, options, settings, stop=stop, clock=clock))
 
@@ -87,7 +101,8 @@ async def _crawl(
         name = "ouvidor"
 
         async def start(self) -> AsyncIterator[Any]:
-            fetch = _Fetcher(self.crawler.engine.download_async, options, clock)
+            turns = Turns(settings["DOWNLOAD_DELAY"])
+            fetch = _Fetcher(self.crawler.engine.download_async, options, clock, turns)
             task = loop.create_task(work(fetch))
             begun.set_result(task)
             await asyncio.wait({task})
@@ -124,11 +139,14 @@ class _Fetcher:
         download: Callable[[Request], Awaitable[Response]],
         options: Options,
         clock: Callable[[], datetime],
+        turns: Turns,
     ) -> None:
         self._download = download
+        self._turns = turns
         self._options = options
         self._clock = clock
         self._left = options.max_requests
+        self._secrets = [each for each in pieces(secrets_in(options)) if len(each) >= PIECE]
 
     async def __call__(self, ask: Ask, headers: Mapping[str, str]) -> Answer:
         """The answer to one request, whatever its status; raises Trouble without one."""
@@ -178,22 +196,46 @@ class _Fetcher:
             dont_filter=True,
         )
         try:
-            response = await self._download(request)
+            async with self._turns.at(ask.url):
+                response = await self._download(request)
+        except Trouble:
+            raise
         except Exception as error:
             raise _trouble(error, ask.url, self._options) from error
+        secret = [each.encode() for each in (*self._secrets, *_sent({**ask.headers, **headers}))]
+        said = {name: _hush(each, secret) for name, each in _headers(response)}
         return Answer(
             url=response.url,
             status=response.status,
-            headers=_headers(response),
-            body=b"" if response.status == HTTPStatus.NOT_MODIFIED else response.body,
+            headers={name: each.decode("latin-1") for name, each in said.items()},
+            body=b""
+            if response.status == HTTPStatus.NOT_MODIFIED
+            else _hush(response.body, secret),
         )
 
 
-def _headers(response: Response) -> dict[str, str]:
-    return {
-        name.decode("latin-1").lower(): b", ".join(values).decode("latin-1")
-        for name, values in response.headers.items()
-    }
+_OPEN = {"content-type", "if-none-match", "if-modified-since", "accept"}
+"""Headers that hold no secret."""
+
+
+def _hush(told: bytes, secrets: Iterable[bytes]) -> bytes:
+    """An answer without what it was asked with: an error may say our secrets back to us."""
+    for secret in secrets:
+        for form in (secret, secret.replace(b"/", b"\\/")):  # as JSON may write it
+            if form in told:
+                told = told.replace(form, b"***")
+    return told
+
+
+def _sent(headers: Mapping[str, str]) -> list[str]:
+    """Tokens and keys that go with a request, as long as they are long enough to be told apart."""
+    values = [value for name, value in headers.items() if name.lower() not in _OPEN]
+    return [part for value in values for part in value.split() if len(part) >= PIECE]
+
+
+def _headers(response: Response) -> Iterator[tuple[str, bytes]]:
+    for name, values in response.headers.items():
+        yield name.decode("latin-1").lower(), b", ".join(values)
 
 
 def _trouble(error: Exception, url: str, options: Options) -> Trouble:
@@ -201,6 +243,13 @@ def _trouble(error: Exception, url: str, options: Options) -> Trouble:
     from scrapy import exceptions as e
 
     host = clip(urlsplit(url).netloc)
+    inside = _loop()[1].refused.get(urlsplit(url).hostname or "")
+    if inside is not None:
+        return Trouble(
+            Outcome.MISCONFIGURED,
+            f"{host} leads to {inside}, an address inside a network of one's own, and was not "
+            "asked; if that is right, set private_network = true in this source.",
+        )
     known = {
         e.IgnoreRequest: Trouble(
             Outcome.BLOCKED,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
@@ -98,6 +98,6 @@ def web_link(data: Mapping[str, Any], name: str) -> str | None:
     return str(value) if safe else None
 
 
-def unknown(data: Mapping[str, Any], known: Iterable[str]) -> Counter[str]:
+def unknown(data: Mapping[str, Any], known: Collection[str]) -> Counter[str]:
     """The fields that this version does not know."""
-    return Counter(data.keys() - set(known))
+    return Counter([name for name in data if name not in known])

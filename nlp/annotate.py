@@ -56,10 +56,43 @@ def annotate(
     pending; pages before it are kept.
     """
     tags.mark_stale(db, tagger.version)
+    return _drain(db, tagger, now, worker, limit=limit, page=page, progress=progress)
+
+
+def annotate_block(
+    db: Database,
+    tagger: Tagger,
+    block: range,
+    *,
+    since: datetime | None,
+    now: Callable[[], datetime],
+    worker: str,
+    page: int = 256,
+) -> Annotated:
+    """Tag what waits among these ids, and what was tagged before ``since`` or by another tagger.
+
+    A block may be done twice, also after somebody was killed in the middle of it: what is saved
+    stays saved, and claims in the name of ``worker`` are taken over.
+    """
+    tags.request_block(db, block, tagger=tagger.version, since=since)
+    return _drain(db, tagger, now, worker, block=block, page=page)
+
+
+def _drain(
+    db: Database,
+    tagger: Tagger,
+    now: Callable[[], datetime],
+    worker: str,
+    *,
+    page: int,
+    limit: int | None = None,
+    block: range | None = None,
+    progress: Callable[[int], None] | None = None,
+) -> Annotated:
     tagged = uncertain = 0
     while limit is None or tagged < limit:
         size = page if limit is None else min(page, limit - tagged)
-        claimed = tags.claim(db, limit=size, now=now(), worker=worker, lease=LEASE)
+        claimed = tags.claim(db, limit=size, now=now(), worker=worker, lease=LEASE, block=block)
         if not claimed:
             break
         said = tagger.tag(claimed)

@@ -156,6 +156,12 @@ class Heads:
         )
 
 
+def fingerprint(description: Mapping[str, Any]) -> str:
+    """SHA-256 of a description without its own: cut-offs and temperatures decide, too."""
+    rest = {name: value for name, value in description.items() if name != "own_sha256"}
+    return hashlib.sha256(json.dumps(rest, sort_keys=True).encode()).hexdigest()
+
+
 def _checked(folder: Path) -> tuple[dict[str, Any], dict[str, Floats]]:
     from safetensors.numpy import load
 
@@ -175,6 +181,9 @@ def _checked(folder: Path) -> tuple[dict[str, Any], dict[str, Floats]]:
         raise HeadsError(message + mend)
     if not known:
         message = f"{folder / DESCRIPTION} was trained on another list of topics; "
+        raise HeadsError(message + mend)
+    if description.get("own_sha256") != fingerprint(description):
+        message = f"{folder / DESCRIPTION} was changed: its own SHA-256 is another; "
         raise HeadsError(message + mend)
     return description, {k: v.astype(np.float32) for k, v in load(data).items()}
 

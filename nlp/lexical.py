@@ -7,6 +7,7 @@ only, and what it says is added to the scores of whole texts. NumPy and SciPy, n
 from __future__ import annotations
 
 import re
+from array import array
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -47,15 +48,14 @@ def counted(texts: Sequence[str]) -> Any:
     """(texts, BUCKETS) as a sparse matrix: 1 + log of how often each run stands there."""
     from scipy.sparse import csr_matrix  # type: ignore[import-untyped] # it ships no types
 
-    values: list[float] = []
-    columns: list[int] = []
+    values, columns = array("f"), array("i")  # lists would take ten times the memory
     ends = [0]
     for text in texts:
         found = Counter(crc32(run.encode("utf-8", "replace")) % BUCKETS for run in runs(text))
-        columns += found.keys()
-        values += found.values()
+        columns.extend(found.keys())
+        values.extend(found.values())
         ends.append(len(columns))
-    logs = 1 + np.log(np.array(values, np.float32))
+    logs = 1 + np.log(np.frombuffer(values, np.float32))
     return csr_matrix((logs, columns, ends), shape=(len(texts), BUCKETS), dtype=np.float32)
 
 
@@ -104,13 +104,30 @@ def learn(texts: Sequence[str], targets: Floats, exclusive: Sequence[slice]) -> 
 
 
 def _fitted(rows: Any, targets: Floats) -> tuple[Floats, Floats]:
-    """Logistic regression: (k, BUCKETS) and (k,), by L-BFGS over the columns that are used."""
-    from scipy.optimize import minimize  # type: ignore[import-untyped] # it ships no types
-
+    """(k, BUCKETS) and (k,), over the columns that are used."""
     used = np.unique(rows.indices)
-    dense = rows[:, used]
+    values, bias = logistic(rows[:, used], targets, _STRENGTH)
+    weight = np.zeros((targets.shape[1], BUCKETS), np.float32)
+    weight[:, used] = values
+    return weight, bias
+
+
+def logistic(
+    rows: Any, targets: Floats, strength: float, counts: Floats | None = None
+) -> tuple[Floats, Floats]:
+    """Logistic regression by L-BFGS: (k, columns) and (k,).
+
+    ``rows`` (n, columns) are sparse or an array, ``targets`` (n, k): one choice where k > 1, else a
+    yes or no; ``strength`` is how little the weights are held back, ``counts`` (n,) what each row
+    counts.
+    """
+    from scipy.optimize import minimize  # type: ignore[import-untyped] # it ships no types
+    from scipy.sparse import csr_matrix
+
+    dense = csr_matrix(rows, dtype=np.float64)
     turned = dense.T.tocsr()
     k = targets.shape[1]
+    counted_as = np.ones((len(targets), 1)) if counts is None else counts[:, None]
 
     def loss(flat: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
         values = flat.reshape(k, -1)
@@ -123,15 +140,14 @@ def _fitted(rows: Any, targets: Floats) -> tuple[Floats, Floats]:
             whole = top + np.log(np.exp(scores - top).sum(axis=1, keepdims=True))
             p = np.exp(scores - whole)
             missed = targets * (whole - scores)
-        off = p - targets
+        missed = missed * counted_as
+        off = (p - targets) * counted_as
         slope = np.column_stack([(turned @ off).T, off.sum(axis=0)])
-        slope[:, :-1] += values[:, :-1] / _STRENGTH
-        held = float((values[:, :-1] ** 2).sum()) / (2 * _STRENGTH)
+        slope[:, :-1] += values[:, :-1] / strength
+        held = float((values[:, :-1] ** 2).sum()) / (2 * strength)
         return float(missed.sum()) + held, slope.ravel()
 
-    start = np.zeros(k * (len(used) + 1))
+    start = np.zeros(k * (dense.shape[1] + 1))
     found = minimize(loss, start, jac=True, method="L-BFGS-B", options={"maxiter": _ROUNDS})
     values = found.x.reshape(k, -1)
-    weight = np.zeros((k, BUCKETS), np.float32)
-    weight[:, used] = values[:, :-1]
-    return weight, np.asarray(values[:, -1], np.float32)
+    return np.asarray(values[:, :-1], np.float32), np.asarray(values[:, -1], np.float32)

@@ -32,8 +32,8 @@ class Palette:
     gap: str
 
 
-LIGHT = Palette("#ffffff", "#1d2730", "#55616c", "#d9a19c", "#b3261e", "#b8c2c8")
-DARK = Palette("#1e2429", "#e8ecef", "#aab4bd", "#8a4f4a", "#ff9c92", "#4b5660")
+LIGHT = Palette("#ffffff", "#1d2730", "#55616c", "#c77f78", "#b3261e", "#b8c2c8")
+DARK = Palette("#1e2429", "#e8ecef", "#aab4bd", "#a5625c", "#ff9c92", "#4b5660")
 
 
 @lru_cache(maxsize=16)

@@ -13,9 +13,15 @@ from __future__ import annotations
 import io
 import logging
 import re
+import sys
 import warnings
-from typing import TYPE_CHECKING
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from functools import cache
+from typing import TYPE_CHECKING, Any
 
+from .. import network
 from .delivery_errors import Permanent, RetryLater, Unknown
 
 if TYPE_CHECKING:
@@ -63,10 +69,12 @@ def inert(text: str) -> str:
     return _QUOTE.sub(lambda line: line[0].replace("://", f":{_UNSEEN}//"), text)
 
 
-def send_chat(url: str, subject: str, body: str) -> None:
+def send_chat(url: str, subject: str, body: str, *, private_network: bool = False) -> None:
     """Send a subject and a plain text.
 
-    Raises RetryLater, Permanent or Unknown; the sentences never hold the URL.
+    A name of the public web that leads into one's own network is refused when it is connected to,
+    unless ``private_network``. Raises RetryLater, Permanent or Unknown; the sentences never hold
+    the URL.
     """
     try:
         service = _service(url)
@@ -75,9 +83,17 @@ def send_chat(url: str, subject: str, body: str) -> None:
     from apprise import NotifyFormat
 
     log = io.StringIO()
-    with _listening(log):
+    outside = not (
+        private_network or network.named(getattr(service, "host", "") or "") or network.proxies()
+    )
+    with _listening(log), _outside(only=outside) as refused:
         # Said to be text, it is escaped by the rules of each service.
         sent = service.notify(title=inert(subject), body=inert(body), body_format=NotifyFormat.TEXT)
+    if refused:
+        raise Permanent(
+            "the chat's host leads into a network of one's own and was not connected to; if that "
+            "is right, set private_network = true in this chat"
+        )
     if not sent:
         _raise(type(service).__name__.removeprefix("Notify"), log.getvalue())
 
@@ -98,6 +114,8 @@ def _service(url: str) -> apprise.NotifyBase:
         )
     # One message is one message: a text that is too long is cut, not sent in pieces.
     service.overflow_mode = apprise.OverflowMode.TRUNCATE
+    # A message goes where the configuration says, and nowhere else.
+    service.redirects = False
     return service
 
 
@@ -118,6 +136,38 @@ class _listening:  # noqa: N801 - read as a phrase: with _listening(log)
         self._logger.removeHandler(self._handler)
         self._logger.setLevel(self._before[0])
         self._logger.propagate = self._before[1]
+
+
+_refused: ContextVar[list[str] | None] = ContextVar("refused", default=None)
+"""Where connections into one's own network are noted while they are refused; else None."""
+
+
+@contextmanager
+def _outside(*, only: bool) -> Iterator[list[str]]:
+    """Refuse connections into one's own network, as they are made; which ones, is told."""
+    refused: list[str] = []
+    if only:
+        _watch()
+    token = _refused.set(refused if only else None)
+    try:
+        yield refused
+    finally:
+        _refused.reset(token)
+
+
+@cache
+def _watch() -> None:
+    """Look at every connection that Python makes: a library has no better place to be asked at."""
+
+    def look(event: str, arguments: tuple[Any, ...]) -> None:
+        if event != "socket.connect" or (refused := _refused.get()) is None:
+            return
+        address = arguments[1]
+        if isinstance(address, tuple) and network.inside(str(address[0])):
+            refused.append(str(address[0]))
+            raise ConnectionRefusedError("this address lies inside a network of one's own")
+
+    sys.addaudithook(look)
 
 
 def _raise(name: str, log: str) -> None:

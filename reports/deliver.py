@@ -122,7 +122,8 @@ def _send(config: Config, message: Waiting) -> str:
     # Imported here: a house without chats does not pay for Apprise.
     from .chat import send_chat
 
-    send_chat(chat.url, message.subject, message.body.decode("utf-8"))
+    text = message.body.decode("utf-8")
+    send_chat(chat.url, message.subject, text, private_network=chat.private_network)
     return ""
 
 

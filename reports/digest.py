@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import date, datetime, timedelta
+from functools import partial
 from typing import Any, TypeVar
 
 from sqlalchemy import Connection, delete, func, select
 
 from ..config import Config
 from ..storage import digests, outbox, runs, series
+from ..storage import readers as left
 from ..storage import tables as t
 from ..storage.database import Database
 from ..storage.series import WHOLE
@@ -32,6 +34,9 @@ from .week import (
 )
 
 TREND_WEEKS = 8
+CORRECTED_WEEKS = 8
+"""How far back what was told is told again where it is otherwise now."""
+
 _CHAT = "chat/"
 _TOLD = "this week was told already"
 _Finished = TypeVar("_Finished")
@@ -98,11 +103,12 @@ class Gathered:
         self.week = week or last_complete_week(now, config.brand.zone)
         since, until = parse_week(self.week)
         self._whole = gather.Span(db, config, since, until, now)
-        # A week further back than the picture shows: the week before is told again if it changed.
-        first = min(since - WEEK * (TREND_WEEKS - 1), since - WEEK - BEFORE)
+        # What was told is compared with the rows of now, as far back as it is corrected.
+        first = since - WEEK * max(TREND_WEEKS - 1, CORRECTED_WEEKS) - BEFORE
         wanted = list(config.touchpoints)
         self._rows = series.daily(db, since=first, until=until, touchpoints=wanted)
-        self._told = digests.of_week(db, week_name(since - WEEK))
+        earlier = [since - WEEK * back for back in range(1, CORRECTED_WEEKS + 1)]
+        self._earlier = [week_name(each) for each in earlier]
         self._spans: dict[tuple[str, ...], gather.Span] = {(): self._whole}
         self._made: dict[Hashable, Digest] = {}
         self._finished: dict[Hashable, Any] = {}
@@ -156,24 +162,30 @@ class Gathered:
     def _corrected(
         self, subscriber: str, wanted: tuple[str, ...], sources: tuple[str, ...]
     ) -> tuple[Corrected, ...]:
-        """What this reader was told of the week before and is otherwise now."""
-        told = self._told.get(subscriber)
-        if told is None:
-            return ()
+        """What this reader was told of earlier weeks and is otherwise now, the latest one first."""
+        told = digests.of_weeks(self._whole.db, subscriber, self._earlier)
         span, rows = self._of(sources)
-        since, until = span.since - WEEK, span.until - WEEK
-        share = _share(rows, since, until)
-        card = span.once(
-            "card before", lambda: _scorecard(span.db, span.config, rows, since, until)
-        )
-        found = moves.corrected(
-            told.data,
-            week=told.week,
-            total=sum(row.total for row in gather.whole(rows, since, until)),
-            negative=share.part,
-            card=_only(card, wanted or tuple(span.config.touchpoints)),
-        )
-        return (found,) if found else ()
+        found = []
+        for week, last in moves.last_told(told).items():
+            since, until = parse_week(week)
+            counted = partial(_counted, span, rows, since, until)
+            total, negative, card = span.once(("week", since), counted)
+            shown = _only(card, wanted or tuple(span.config.touchpoints))
+            found.append(
+                moves.corrected(last, week=week, total=total, negative=negative, card=shown)
+            )
+        return tuple(each for each in found if each)
+
+
+def _counted(
+    span: gather.Span, rows: Sequence[SeriesDay], since: date, until: date
+) -> tuple[int, int, Scorecard]:
+    """What an earlier week says now: all feedback, the negative among it, the scores."""
+    return (
+        sum(row.total for row in gather.whole(rows, since, until)),
+        _share(rows, since, until).part,
+        _scorecard(span.db, span.config, rows, since, until),
+    )
 
 
 def _digest(
@@ -263,13 +275,14 @@ def digest(
     if now < runs.day_bounds(sunday, config.brand.zone)[1]:
         raise WeekError(f"{week} is not over yet; its digest can be put from the Monday after")
     readers = _readers(config, to)
-    told = {name for name, each in digests.of_week(db, week).items() if each.skipped is None}
-    if all(reader.name in told for reader in readers):
-        return [_posted(reader, week, _TOLD) for reader in readers]
+    told = digests.told(db, week, [reader.name for reader in readers])
+    why = dict.fromkeys(left.ended(db), left.ENDED) | dict.fromkeys(told, _TOLD)
+    if all(reader.name in why for reader in readers):
+        return [_posted(reader, week, why[reader.name]) for reader in readers]
     gathered = Gathered(db, config, now=now, week=week)
     return [
-        _posted(reader, week, _TOLD)
-        if reader.name in told
+        _posted(reader, week, why[reader.name])
+        if reader.name in why
         else _post(db, gathered, gathered.digest(reader.name, locale), reader, now)
         for reader in readers
     ]
@@ -341,6 +354,8 @@ def _obstacle(connection: Connection, built: Digest, reader: _Reader) -> str | N
     """What keeps a finished message back, seen in the transaction that would put it."""
     if outbox.refused(connection, reader.recipient):
         return "a mail server refused this address for good"
+    if left.has_ended(connection, reader.name):
+        return left.ENDED
     ids = set(built.quoted)
     query = select(func.count()).select_from(t.feedback).where(t.feedback.c.id.in_(ids))
     if connection.execute(query).scalar_one() < len(ids):
@@ -402,4 +417,5 @@ def summary(digest: Digest) -> dict[str, Any]:
         "alerts": [alert.id for alert in digest.alerts],
         "quotes": list(digest.quoted),
         "coverage": {source.name: source.observed_days for source in digest.trust.sources},
+        "corrected": {each.week: moves.told_again(each) for each in digest.corrected},
     }

@@ -5,7 +5,7 @@ Beside ``phrases``, whose ``Phrases`` they become part of.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import timedelta
 
 from ..storage.vocabulary import Topic
@@ -25,6 +25,9 @@ from .news import (
 from .praise import Praised
 from .scorecard import Score
 from .week import Share
+
+_MOST_SCORES = 4
+"""Scores that a correction spells out, those that changed most."""
 
 _DIMENSIONS = {
     Dimension.SOURCE: mark("Source %(value)s"),
@@ -275,7 +278,7 @@ class MorePhrases:
     def _nps(self, value: float | None) -> str:
         return ("+" if round(value or 0.0) > 0 else "") + self._number(value or 0.0)
 
-    def corrected(self, told: Corrected) -> str:
+    def corrected(self, told: Corrected, names: Mapping[str, str]) -> str:
         """What an earlier digest said, and what it would say now."""
         text = self.gettext(
             "Week %(week)s: %(told)s comments then, %(now)s now; %(told_negative)s negative then, "
@@ -289,9 +292,14 @@ class MorePhrases:
             "negative": self._number(told.negative),
         }
         scores = [
-            f"{name} {self._score(then)} → {self._score(now)}" for name, then, now in told.scores
+            f"{names.get(key, key)} {self._score(then)} → {self._score(now)}"
+            for key, then, now in told.scores[:_MOST_SCORES]
         ]
-        return " ".join([told_now, *(["; ".join(scores) + "."] if scores else [])])
+        parts = [told_now, *(["; ".join(scores) + "."] if scores else [])]
+        if left := len(told.scores) - len(scores):
+            text = self.ngettext("%(n)s more.", "%(n)s more.", left)
+            parts.append(text % {"n": self._number(left)})
+        return " ".join(parts)
 
     def accuracy(self, measured: Accuracy | None) -> str:
         """How often the tagger is right, where somebody measured it."""

@@ -12,6 +12,7 @@ from sqlalchemy import Connection, case, func, select
 from ..config import EVAL_FILE
 from ..storage import series, studies
 from ..storage import tables as t
+from ..storage.digests import Told
 from ..storage.series import Quote
 from ..storage.vocabulary import Basis, Sentiment, Topic, joined_text
 from . import news, praise
@@ -200,11 +201,12 @@ def corrected(
     if "total" not in told:
         return None
     before = {row["touchpoint"]: row["score"] for row in told.get("scores", [])}
-    scores = tuple(
-        (score.name, before[score.touchpoint], score.score)
+    scores = [
+        (score.touchpoint, before[score.touchpoint], score.score)
         for score in card.scores
         if score.touchpoint in before and _differs(before[score.touchpoint], score.score)
-    )
+    ]
+    scores.sort(key=lambda each: -abs((each[1] or 0.0) - (each[2] or 0.0)))
     if (told["total"], told["negative"]) == (total, negative) and not scores:
         return None
     return Corrected(
@@ -213,8 +215,34 @@ def corrected(
         total=total,
         told_negative=told["negative"],
         negative=negative,
-        scores=scores,
+        scores=tuple(scores),
     )
+
+
+def told_again(told: Corrected) -> dict[str, Any]:
+    """A correction as what was told of that week from then on: see ``last_told``."""
+    return {
+        "total": told.total,
+        "negative": told.negative,
+        "scores": [{"touchpoint": key, "score": now} for key, _, now in told.scores],
+    }
+
+
+def last_told(told: Mapping[str, Told]) -> dict[str, Mapping[str, Any]]:
+    """What a reader was told of each week last, in its own digest or a later correction.
+
+    The latest week comes first. A digest that was held back corrected nothing.
+    """
+    last: dict[str, Mapping[str, Any]] = {}
+    for week in sorted(told, reverse=True):
+        data = dict(told[week].data)
+        scores = {row["touchpoint"]: row for row in data.get("scores", [])}
+        for later in sorted(each for each in told if each > week and told[each].skipped is None):
+            again = told[later].data.get("corrected", {}).get(week, {})
+            scores |= {row["touchpoint"]: row for row in again.get("scores", [])}
+            data |= {name: again[name] for name in ("total", "negative") if name in again}
+        last[week] = data | {"scores": list(scores.values())}
+    return last
 
 
 def _differs(told: float | None, now: float | None) -> bool:

@@ -15,6 +15,10 @@ from .voices import Voice
 ENOUGH = 10
 """Comments that a part of the whole needs on both sides before it is compared."""
 
+NEARLY_ALL = 0.9
+"""From this share of negatives on, as on a complaint site, a change of it tells nothing: in an
+angry text only the greeting and the thanks in advance are not negative."""
+
 MOST_DRIVERS = 4
 _FALSE_MARKS = 0.05
 _Z95 = NormalDist().inv_cdf(0.975)
@@ -107,7 +111,8 @@ def _compared(now: Parts, before: Parts) -> Iterator[Driver]:
         # A topic is one of several in a text: the rest of the topics is no rest of the texts.
         new = past.n < ENOUGH and dimension is not Dimension.TOPIC
         other = wholes[dimension].minus(tally) if new else past
-        if tally.n >= ENOUGH and other.n >= ENOUGH:
+        enough = tally.n >= ENOUGH and other.n >= ENOUGH
+        if enough and tally.plus(other).share < NEARLY_ALL:
             yield Driver(dimension=dimension, value=value, now=tally, before=other, new=new)
 
 
@@ -288,7 +293,8 @@ def _answers(question: Question, told: Sequence[tuple[str, int]]) -> tuple[int, 
 class Corrected:
     """What was told of an earlier week and is otherwise now, because comments came late or changed.
 
-    ``scores`` holds (touchpoint, told, now); None where there are too few to tell.
+    ``scores`` holds (touchpoint's id, told, now), the largest change first; None where there are
+    too few to tell.
     """
 
     week: str

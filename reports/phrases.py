@@ -16,6 +16,9 @@ from .scorecard import TOO_FEW, Score, Telling
 from .voices import Role, Voice
 from .week import WEEK, AlertLine, Digest, Replies, Share, SourceWeek, Trust, Turn, WeekPoint
 
+_ROUND = 10
+"""From here on an expected number is told whole."""
+
 _STAGES = {
     Stage.BEFORE: mark("Before the purchase"),
     Stage.DURING: mark("During the purchase"),
@@ -154,7 +157,7 @@ class Phrases(MorePhrases):
             "%(observed)s negative comments, about %(expected)s expected (%(days)s)."
         ) % {
             "observed": self._number(line.observed),
-            "expected": self._number(line.expected, 1),
+            "expected": self._number(line.expected, int(round(line.expected, 1) < _ROUND)),
             "days": i18n.format_span(line.first_day, line.last_day, self.locale),
         }
         return " ".join([found, self._turn(line), self._owner(line)]).strip()
@@ -215,6 +218,8 @@ class Phrases(MorePhrases):
 
     def mismatches(self, count: int) -> str:
         """Stars against words."""
+        if not count:
+            return self.gettext("In no comment do the stars contradict the words.")
         text = self.ngettext(
             "In %(n)s comment the stars contradict the words.",
             "In %(n)s comments the stars contradict the words.",
@@ -294,7 +299,9 @@ class Phrases(MorePhrases):
             )
             % {"uncertain": self._number(trust.uncertain), "n": self._number(trust.annotated)},
             self.ngettext("People corrected %(n)s.", "People corrected %(n)s.", trust.corrected)
-            % {"n": self._number(trust.corrected)},
+            % {"n": self._number(trust.corrected)}
+            if trust.corrected
+            else self.gettext("Nobody corrected any."),
         ]
         if trust.pending:
             text = self.ngettext(

@@ -162,7 +162,7 @@ def surveys(span: Span) -> list[SurveyWeek]:
                 select(t.source.c.name, now.label("now"), answer.label("answer"))
                 .select_from(t.feedback.join(t.source))
                 .where(
-                    span.chosen,
+                    span.everywhere,
                     t.feedback.c.day.between(before, span.until),
                     t.feedback.c.kind == Kind.SURVEY,
                 )

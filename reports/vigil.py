@@ -12,6 +12,7 @@ from datetime import datetime, timedelta
 from sqlalchemy import Connection
 
 from ..config import Config
+from ..rhythm import longest
 from ..storage import outbox, pulse
 from ..storage.database import Database
 from . import mail, vigil_letter
@@ -31,7 +32,7 @@ def concerns(db: Database, config: Config, *, now: datetime) -> list[Concern]:
     for name, source in config.sources.items():
         if source.enabled:
             runs = pulse.past_runs(db, name, since=now - LOOKBACK)
-            found += judge(name, runs, now=now, every=config.schedule.collect_every)
+            found += judge(name, runs, now=now, every=longest(config, name, now))
     return found
 
 

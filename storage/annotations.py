@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, Row, delete, func, insert, or_, select, update
+from sqlalchemy import Connection, Row, delete, exists, func, insert, or_, select, update
 
 from . import tables as t
 from . import workers
@@ -39,7 +39,12 @@ class Correction:
 
 def mark_stale(db: Database, tagger: str) -> int:
     """What another tagger or another journey said is asked for again; returns how much."""
-    stale = select(t.annotation.c.feedback_id).where(t.annotation.c.tagger != tagger)
+    other = t.annotation.c.tagger != tagger
+    # What has lost its words stays as it was read when it had them.
+    gone = exists().where(
+        t.feedback.c.id == t.annotation.c.feedback_id, t.feedback.c.emptied_at.is_not(None)
+    )
+    stale = select(t.annotation.c.feedback_id).where(other, ~gone)
     with db.read() as connection:
         if connection.execute(stale.limit(1)).first() is None:
             return 0
@@ -52,13 +57,75 @@ def mark_stale(db: Database, tagger: str) -> int:
     return done.rowcount
 
 
+AGAIN = "annotate:again"
+"""The duty that is owed while everything is asked for again block by block."""
+
+
 def request_again(db: Database) -> int:
-    """Ask for everything to be tagged again."""
+    """Ask for everything that still has its words to be tagged again."""
     with db.write() as connection:
+        connection.execute(delete(t.due).where(t.due.c.name == AGAIN))
         done = connection.execute(
-            update(t.feedback).values(pending=True, claimed_by=None, claimed_until=None)
+            update(t.feedback)
+            .where(t.feedback.c.emptied_at.is_(None))
+            .values(pending=True, claimed_by=None, claimed_until=None)
         )
     return done.rowcount
+
+
+def begin_again(db: Database, now: datetime) -> datetime:
+    """Ask for everything again, to be done block by block; returns since when that is owed.
+
+    Begun earlier and not ended, it goes on: what was tagged since then is not tagged once more.
+    """
+    with db.write() as connection:
+        owed = upsert(connection, t.due).values(name=AGAIN, due_at=now)
+        connection.execute(owed.on_conflict_do_nothing())
+        found = select(t.due.c.due_at).where(t.due.c.name == AGAIN)
+        since: datetime = connection.execute(found).scalar_one()
+    return since
+
+
+def end_again(db: Database) -> None:
+    """Every block was asked for: nothing is owed any more."""
+    with db.write() as connection:
+        connection.execute(delete(t.due).where(t.due.c.name == AGAIN))
+
+
+def ids(db: Database) -> range:
+    """From the first feedback to the last one there is now; some in between may be gone."""
+    with db.read() as connection:
+        query = select(func.min(t.feedback.c.id), func.max(t.feedback.c.id))
+        first, last = connection.execute(query).one()
+    return range(0) if first is None else range(first, last + 1)
+
+
+def request_block(db: Database, block: range, *, tagger: str, since: datetime | None) -> int:
+    """Ask again for what another tagger said of a block, or anyone before ``since``.
+
+    Twice is once. Returns how much was asked for.
+    """
+    said = t.annotation.c
+    old = said.tagger != tagger
+    if since is not None:
+        old |= said.annotated_at < since
+    stale = (
+        select(t.feedback.c.id)
+        .join(t.annotation)
+        .where(_among(t.feedback.c.id, block), ~t.feedback.c.pending, old)
+        .where(t.feedback.c.emptied_at.is_(None))
+        .order_by(t.feedback.c.id)
+        .with_for_update(of=t.feedback)
+    )
+    with db.write() as connection:
+        found = connection.execute(stale).scalars().all()
+        asked = update(t.feedback).where(t.feedback.c.id.in_(found)).values(pending=True)
+        connection.execute(asked)
+    return len(found)
+
+
+def _among(column: Any, block: range) -> Any:
+    return column.between(block.start, block.stop - 1)
 
 
 def pending(db: Database) -> int:
@@ -81,10 +148,22 @@ def release_dead(connection: Connection, table: Any) -> None:
 
 
 def claim(
-    db: Database, *, limit: int, now: datetime, worker: str, lease: timedelta
+    db: Database,
+    *,
+    limit: int,
+    now: datetime,
+    worker: str,
+    lease: timedelta,
+    block: range | None = None,
 ) -> list[Untagged]:
-    """Take up to ``limit`` pending feedback; nobody else gets them while the lease lasts."""
+    """Take up to ``limit`` pending feedback; nobody else gets them while the lease lasts.
+
+    Of a ``block`` of ids the worker gets also what it holds already: blocks are handed out one at a
+    time, so whoever took it before in that name is dead.
+    """
     free = or_(t.feedback.c.claimed_until.is_(None), t.feedback.c.claimed_until < now)
+    if block is not None:
+        free = or_(free, t.feedback.c.claimed_by == worker) & _among(t.feedback.c.id, block)
     chosen = (
         select(t.feedback.c.id)
         .where(t.feedback.c.pending, free)

@@ -18,14 +18,16 @@ BUSY_SECONDS = 60
 """How long a writer waits for another one before it gives up. For SQLite, ``?timeout=`` in the URL
 says otherwise."""
 
-HEAD = "0003"
+HEAD = "0004"
 """The schema this program writes; the last file in ``migrations/versions``."""
 
 _MIGRATION_LOCK = 0x0D1D0
 
 _POSTGRESQL = {
     "connect_timeout": 15,
-    "options": f"-c lock_timeout={BUSY_SECONDS}s",
+    # The server, too, lets go of the locks of a machine that vanished.
+    "options": f"-c lock_timeout={BUSY_SECONDS}s -c tcp_keepalives_idle=30"
+    " -c tcp_keepalives_interval=10 -c tcp_keepalives_count=3",
     # A server that lost its power says no goodbye; a minute without a sign is enough.
     "keepalives_idle": 30,
     "keepalives_interval": 10,

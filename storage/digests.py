@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -63,12 +63,22 @@ def get(db: Database, subscriber: str, week: str) -> Told | None:
     return Told(**row._mapping) if row else None  # noqa: SLF001 - SQLAlchemy's public name for a row's mapping
 
 
-def of_week(db: Database, week: str) -> dict[str, Told]:
-    """What every subscriber was told of a week."""
-    query = select(t.digest).where(t.digest.c.week == week)
+def told(db: Database, week: str, subscribers: Collection[str]) -> set[str]:
+    """Who of them was told the week: a message was put."""
+    query = select(t.digest.c.subscriber).where(
+        t.digest.c.subscriber.in_(subscribers),
+        t.digest.c.week == week,
+        t.digest.c.skipped.is_(None),
+    )
     with db.read() as connection:
-        rows = connection.execute(query).mappings().all()
-    return {row["subscriber"]: Told(**row) for row in rows}
+        return set(connection.execute(query).scalars())
+
+
+def of_weeks(db: Database, subscriber: str, weeks: Collection[str]) -> dict[str, Told]:
+    """What became of a subscriber's weeks, by week."""
+    query = select(t.digest).where(t.digest.c.subscriber == subscriber, t.digest.c.week.in_(weeks))
+    with db.read() as connection:
+        return {row["week"]: Told(**row) for row in connection.execute(query).mappings()}
 
 
 def assess(db: Database, touchpoint: str, score: int, *, by: str, note: str, now: datetime) -> None:

@@ -15,7 +15,7 @@ from zoneinfo import ZoneInfo
 import zstandard
 from sqlalchemy import Connection, Row, bindparam, insert, select, update
 
-from . import privacy
+from . import contacts, privacy
 from . import tables as t
 from .bulk import insert_many, new_ids
 from .database import Database, StorageError, upsert
@@ -24,6 +24,7 @@ from .vocabulary import Checkpoint, Feedback
 
 _CHUNK = 500
 _COMPRESSOR = zstandard.ZstdCompressor()
+_JSON = json.JSONEncoder(ensure_ascii=False).encode
 _ACCENTS = re.compile(r"[\u0300-\u036f]+")
 
 
@@ -47,10 +48,12 @@ class Door:
     """What every feedback passes on its way in.
 
     ``key`` is the installation's secret for pseudonyms and tokens, ``zone`` the brand's.
+    ``contacts`` says whether contacts are kept, sealed.
     """
 
     key: bytes
     zone: ZoneInfo
+    contacts: bool = False
 
 
 def fold(text: str) -> str:
@@ -75,54 +78,89 @@ def save_page(
     An item that stands twice on the page counts once, the later state winning. Raises
     StorageError when the run was closed by another process meanwhile.
     """
-    # By the id as it is stored: one that only differs in what the door takes away is the same.
-    rows = {row["external_id"]: row for row in (_row(item, run, door, now) for item in items)}
+    rows = masked(items, run, door=door, now=now)
     with db.write() as connection:
         _renew(connection, run, now)
-        saved = _save(connection, run, rows, now)
+        saved = _save(connection, run, rows, door, now)
         _count(connection, run, saved, len(items), rejected)
         if checkpoint is not None:
             save_checkpoint(connection, run, checkpoint, now)
     return saved
 
 
-def _renew(connection: Connection, run: Run, now: datetime) -> None:
-    alive = connection.execute(
-        update(t.run)
-        .where(t.run.c.id == run.id, t.run.c.finished_at.is_(None))
-        .values(lease_until=now + LEASE)
+def masked(
+    items: Iterable[Feedback], run: Run, *, door: Door, now: datetime
+) -> dict[str, dict[str, Any]]:
+    """What the door makes of a page: masked, hashed, day and payload with it; touches no database.
+
+    By the id as it is stored: one that only differs in what the door takes away is the same.
+    """
+    return {row["external_id"]: row for row in (_row(item, run, door, now) for item in items)}
+
+
+# The statements of every page are made once: to build one costs as much as to run it.
+_RENEW = (
+    update(t.run)
+    .where(t.run.c.id == bindparam("run_id"), t.run.c.finished_at.is_(None))
+    .values(lease_until=bindparam("until"))
+)
+_COUNT = (
+    update(t.run)
+    .where(t.run.c.id == bindparam("run_id"))
+    .values(
+        pages=t.run.c.pages + 1,
+        **{
+            name: t.run.c[name] + bindparam(f"more_{name}")
+            for name in ("seen", "new", "changed", "rejected")
+        },
     )
+)
+_NEWS = (
+    update(t.source)
+    .where(t.source.c.id == bindparam("of_source"))
+    .values(last_new_at=bindparam("at"))
+)
+_ANY_FORGOTTEN = (
+    select(t.forgotten.c.mark).where(t.forgotten.c.source_id == bindparam("of_source")).limit(1)
+)
+# Locked in the order in which a tagger locks them (SQLite has one writer at a time).
+_OF_PAGE = (
+    select(t.feedback)
+    .where(
+        t.feedback.c.source_id == bindparam("of_source"),
+        t.feedback.c.external_id.in_(bindparam("ids", expanding=True)),
+    )
+    .order_by(t.feedback.c.id)
+    .with_for_update()
+)
+
+
+def _renew(connection: Connection, run: Run, now: datetime) -> None:
+    alive = connection.execute(_RENEW, {"run_id": run.id, "until": now + LEASE})
     if alive.rowcount != 1:
         raise StorageError(f"{run.source}: this run was taken for dead and closed by another one.")
 
 
 def _count(connection: Connection, run: Run, saved: Saved, seen: int, rejected: int) -> None:
-    connection.execute(
-        update(t.run)
-        .where(t.run.c.id == run.id)
-        .values(
-            pages=t.run.c.pages + 1,
-            seen=t.run.c.seen + seen,
-            new=t.run.c.new + saved.new,
-            changed=t.run.c.changed + saved.changed,
-            rejected=t.run.c.rejected + rejected,
-        )
-    )
+    more = {"seen": seen, "new": saved.new, "changed": saved.changed, "rejected": rejected}
+    counted = {f"more_{name}": number for name, number in more.items()}
+    connection.execute(_COUNT, {"run_id": run.id, **counted})
 
 
 def _row(item: Feedback, run: Run, door: Door, now: datetime) -> dict[str, Any]:
     """The masked row of one feedback, with its content hash and the day it counts on."""
+    author, people = item.author or "", tuple(item.people)
 
-    def masked(text: str | None) -> str:
-        return privacy.mask(text or "", door.key)
+    def told(text: str | None) -> str:
+        return privacy.told(text, door.key, author, people) if text else ""
 
     reply = item.reply
     row: dict[str, Any] = {
         "source_id": run.source_id,
         "external_id": privacy.clean(item.external_id),
         "kind": item.kind.value,
-        "title": masked(item.title),
-        "text": masked(item.text),
+        "title": told(item.title),
+        "text": told(item.text),
         "language": item.language,
         "stars": item.stars,
         "rating": item.rating and privacy.clean(item.rating),
@@ -132,21 +170,22 @@ def _row(item: Feedback, run: Run, door: Door, now: datetime) -> dict[str, Any]:
         "edited_at": item.edited_at,
         "author": privacy.pseudonym(item.author, door.key) if item.author else None,
         "url": privacy.clean(item.url) if item.url else None,
-        "reply_text": masked(reply.text) if reply else None,
+        "reply_text": told(reply.text) if reply else None,
         "reply_at": reply.at if reply else None,
-        "attributes": {privacy.clean(str(k)): masked(str(v)) for k, v in item.attributes.items()},
+        "attributes": {privacy.clean(str(k)): told(str(v)) for k, v in item.attributes.items()},
         "day": _day(item, run, door.zone, now),
     }
     row["folded"] = fold(f"{row['title']}\n{row['text']}")
     row["content_hash"] = content_hash(row)
     row["_raw"] = _payload(item, door) if item.raw else None
     row["_withheld"] = item.text_withheld
+    row["_contact"] = privacy.clean_all(item.contact) if door.contacts else None
     return row
 
 
 def _payload(item: Feedback, door: Door) -> bytes:
     """The payload behind the same filter: the author is no more readable there than here."""
-    raw = privacy.mask_payload(item.raw, door.key, item.author)
+    raw = privacy.mask_payload(item.raw, door.key, item.author, item.people)
     return _COMPRESSOR.compress(raw.encode("utf-8"))
 
 
@@ -161,30 +200,30 @@ _HASHED = ("kind", "title", "text", "stars", "rating", "reply_text", "category")
 
 def content_hash(row: dict[str, Any]) -> str:
     """SHA-256 over what a person can change: text, stars, rating, reply."""
-    content = json.dumps([row[name] for name in _HASHED], ensure_ascii=False)
+    content = _JSON([row[name] for name in _HASHED])
     return hashlib.sha256(content.encode("utf-8")).hexdigest()
 
 
 def _save(
-    connection: Connection, run: Run, rows: dict[str, dict[str, Any]], now: datetime
+    connection: Connection, run: Run, rows: dict[str, dict[str, Any]], door: Door, now: datetime
 ) -> Saved:
     rows = _without_forgotten(connection, run.source_id, rows)
     known = _known(connection, run.source_id, list(rows))
     _keep_withheld(known, rows)
+    reached = {key: told for key, row in rows.items() if (told := row.pop("_contact"))}
     fresh = [row for key, row in rows.items() if key not in known]
     changed: list[tuple[Row[Any], dict[str, Any]]] = []
     same: list[tuple[Row[Any], dict[str, Any]]] = []
     for key, old in known.items():
         (changed if _differs(old, rows[key]) else same).append((old, rows[key]))
-    _insert(connection, run, fresh, now)
+    ids = {key: old.id for key, old in known.items()} | _insert(connection, run, fresh, now)
+    contacts.keep(connection, [(ids[key], told) for key, told in reached.items()], key=door.key)
     _revise(connection, run, changed, now)
     _touch(connection, same, now)
     days = {row["day"] for row in fresh} | {old.day for old, _ in changed}
     mark_dirty(connection, run.source_id, days | {row["day"] for _, row in changed})
     if fresh:
-        connection.execute(
-            update(t.source).where(t.source.c.id == run.source_id).values(last_new_at=now)
-        )
+        connection.execute(_NEWS, {"of_source": run.source_id, "at": now})
     return Saved(
         new=len(fresh),
         changed=len(changed),
@@ -206,9 +245,9 @@ def _without_forgotten(
     connection: Connection, source_id: int, rows: dict[str, dict[str, Any]]
 ) -> dict[str, dict[str, Any]]:
     """What nobody asked to erase."""
-    of_source = t.forgotten.c.source_id == source_id
-    if connection.execute(select(t.forgotten.c.mark).where(of_source).limit(1)).first() is None:
+    if connection.execute(_ANY_FORGOTTEN, {"of_source": source_id}).first() is None:
         return rows
+    of_source = t.forgotten.c.source_id == source_id
     marks = {forgotten(key): key for key in rows}
     asked, gone = list(marks), set[str]()
     for start in range(0, len(asked), _CHUNK):
@@ -221,17 +260,8 @@ def _without_forgotten(
 def _known(connection: Connection, source_id: int, ids: list[str]) -> dict[str, Row[Any]]:
     found: dict[str, Row[Any]] = {}
     for start in range(0, len(ids), _CHUNK):
-        # Locked in the order in which a tagger locks them (SQLite has one writer at a time).
-        query = (
-            select(t.feedback)
-            .where(
-                t.feedback.c.source_id == source_id,
-                t.feedback.c.external_id.in_(ids[start : start + _CHUNK]),
-            )
-            .order_by(t.feedback.c.id)
-            .with_for_update()
-        )
-        found |= {row.external_id: row for row in connection.execute(query)}
+        page = {"of_source": source_id, "ids": ids[start : start + _CHUNK]}
+        found |= {row.external_id: row for row in connection.execute(_OF_PAGE, page)}
     return found
 
 
@@ -261,18 +291,19 @@ def _moved(old: Row[Any], new: dict[str, Any]) -> bool:
     return edited is not None and bool(old.edited_at is None or edited > old.edited_at)
 
 
-def _insert(connection: Connection, run: Run, rows: list[dict[str, Any]], now: datetime) -> None:
+def _insert(
+    connection: Connection, run: Run, rows: list[dict[str, Any]], now: datetime
+) -> dict[str, int]:
+    """Insert what is new; external id → id."""
     if not rows:
-        return
+        return {}
     born = {"first_seen_at": now, "last_seen_at": now, "changed_at": now, "run_id": run.id}
     state = {"settled": False, "pending": True}
     ids = new_ids(connection, t.feedback, len(rows))
-    values = [
-        {k: v for k, v in row.items() if k != "_raw"} | born | state | {"id": new}
-        for new, row in zip(ids, rows, strict=True)
-    ]
-    insert_many(connection, t.feedback, values)
+    fresh = [row | {"id": new} for new, row in zip(ids, rows, strict=True)]
+    insert_many(connection, t.feedback, fresh, common=born | state)
     insert_many(connection, t.payload, _payloads(list(zip(ids, rows, strict=True)), now))
+    return {row["external_id"]: row["id"] for row in fresh}
 
 
 def _payloads(rows: list[tuple[int, dict[str, Any]]], now: datetime) -> list[dict[str, Any]]:
@@ -320,6 +351,7 @@ def _revise(
             # An edit is no new event: it stays on the day it had.
             values |= {"published_at": old.published_at, "day": old.day or row["day"]}
         state = {"settled": False, "pending": True, "claimed_by": None, "claimed_until": None}
+        state["emptied_at"] = None  # an edit brings words anew, and their time begins again
         seen = {"last_seen_at": now, "changed_at": now, "run_id": run.id}
         connection.execute(
             update(t.feedback).where(t.feedback.c.id == old.id).values(values | state | seen)

@@ -259,12 +259,10 @@ def _set_sequences(new: Database) -> None:
     with new.write() as target:
         for table in t.metadata.sorted_tables:
             if "id" in table.c:
+                sequence = func.pg_get_serial_sequence(table.name, "id")
+                last = func.max(table.c.id)
                 target.execute(
-                    text(
-                        "SELECT setval(pg_get_serial_sequence(:name, 'id'),"
-                        f" coalesce(max(id), 1), max(id) IS NOT NULL) FROM {table.name}"
-                    ),
-                    {"name": table.name},
+                    select(func.setval(sequence, func.coalesce(last, 1), last.is_not(None)))
                 )
 
 

@@ -10,13 +10,13 @@ import hmac
 import json
 import re
 import unicodedata
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import lru_cache
-from hashlib import sha256
 from html import escape
 from typing import Any
 
 from . import personal_data
+from .person_names import unnamed
 from .personal_data import Find
 
 _LINE_ENDS = re.compile(r"\r\n?|[\x0b\x0c\x85\u2028\u2029]")
@@ -78,9 +78,10 @@ def _thinned(text: str, limit: int) -> str:
 
 def token(value: str, key: bytes, length: int = 8) -> str:
     """A keyed token: equal values get equal tokens in one installation, and in no other."""
-    return hmac.new(key, value.encode("utf-8", "replace"), sha256).hexdigest()[:length]
+    return hmac.digest(key, value.encode("utf-8", "replace"), "sha256").hex()[:length]
 
 
+@lru_cache(maxsize=64)  # a feedback and its payload name one author
 def pseudonym(author: str, key: bytes) -> str:
     """What stands for an author, in every table and payload."""
     return "p-" + token("author:" + clean(author).strip().casefold(), key, 16)
@@ -98,6 +99,12 @@ def mask(text: str, key: bytes) -> str:
     return _replaced(text, personal_data.numbers(text), key)
 
 
+@lru_cache(maxsize=64)  # as above
+def told(text: str, key: bytes, author: str, people: tuple[str, ...]) -> str:
+    """The text masked, without the names of its author, of others and of whoever is greeted."""
+    return unnamed(mask(text, key), author, people)
+
+
 def _replaced(text: str, finds: Iterable[Find], key: bytes) -> str:
     parts, done = [], 0
     for kind, start, end in finds:
@@ -110,39 +117,61 @@ def _replaced(text: str, finds: Iterable[Find], key: bytes) -> str:
 _ID = re.compile(r"(?:\b|_)id$|I[dD]$")
 
 
-def mask_payload(raw: str, key: bytes, author: str | None = None) -> str:
+def mask_payload(
+    raw: str, key: bytes, author: str | None = None, people: Sequence[str] = ()
+) -> str:
     """A raw payload behind the same filter: JSON stays JSON, the author becomes the pseudonym.
 
-    In JSON every string is masked by itself, escapes decoded; numbers, names and ids stay,
-    because a payload is kept to be read again by a mended parser.
+    In JSON every string is masked by itself, escapes decoded; numbers, the names of fields and ids
+    stay, because a payload is kept to be read again by a mended parser. ``people`` are others whom
+    the source names.
     """
+    tell = _teller(key, author or "", tuple(people))
     try:
-        return json.dumps(_masked(json.loads(raw), key, author), ensure_ascii=False)
+        return _JSON(_masked(json.loads(raw), tell))
     except (ValueError, RecursionError):  # no JSON, or nested too deeply to be an honest one
-        return str(_masked(raw, key, author))
+        return tell(raw)
+
+
+_JSON = json.JSONEncoder(ensure_ascii=False).encode
 
 
 @lru_cache(maxsize=1024)  # a source has few names for its fields
-def _name(name: str) -> str:
-    return clean(name)
+def _name(name: str) -> tuple[str, bool]:
+    """The clean name of a field, and whether it holds an id."""
+    return clean(name), _ID.search(name) is not None
 
 
-def _masked(value: Any, key: bytes, author: str | None) -> Any:
+def _masked(value: Any, tell: Callable[[str], str]) -> Any:
+    if isinstance(value, str):
+        return tell(value)
     if isinstance(value, dict):
-        return {
-            _name(name): clean_all(each) if _ID.search(name) else _masked(each, key, author)
-            for name, each in value.items()
-        }
+        masked = {}
+        for name, each in value.items():
+            plain, is_id = _name(name)
+            masked[plain] = clean_all(each) if is_id else _masked(each, tell)
+        return masked
     if isinstance(value, list):
-        return [_masked(each, key, author) for each in value]
-    if not isinstance(value, str):
-        return value
-    value = mask(value, key)
-    if name := clean(author or "").strip():
-        for form in {name, escape(name)}:
+        return [_masked(each, tell) for each in value]
+    return value
+
+
+def _teller(key: bytes, author: str, people: tuple[str, ...]) -> Callable[[str], str]:
+    """What makes of one string of a payload the string that is kept."""
+    name = clean(author).strip()
+    forms = {name, escape(name)} if name else set()
+
+    def tell(text: str) -> str:
+        if text in forms:
+            return pseudonym(name, key)
+        value = masked = mask(text, key)
+        for form in forms:
             if form in value:
                 value = _renamed(value, form, pseudonym(name, key))
-    return value
+        same = value is masked  # and then the feedback itself may have said it
+        return told(text, key, author, people) if same else unnamed(value, author, people)
+
+    return tell
 
 
 def _renamed(text: str, name: str, alias: str) -> str:

@@ -19,6 +19,9 @@ from .vocabulary import Checkpoint, Outcome
 LEASE = timedelta(minutes=5)
 """How long a run may be silent before others may take it for dead. Every page renews it."""
 
+WRONG_CLOCK = timedelta(days=1)
+"""By more than this nobody's clock goes wrong unseen."""
+
 _DIED = "the process died before it was done"
 
 
@@ -124,12 +127,26 @@ def _bury(connection: Connection, source_id: int, source: str, now: datetime) ->
         t.run.c.source_id == source_id, t.run.c.finished_at.is_(None)
     )
     for row in connection.execute(open_runs).all():
-        if row.lease_until > now and not workers.gone(row.worker):
+        # One that ends later than any lease is from a clock that was wrong.
+        alive = now < row.lease_until < now + LEASE + WRONG_CLOCK
+        if alive and not workers.gone(row.worker):
             raise RunInProgressError(
                 f"{source}: another process ({row.worker}) is reading this source; "
                 "wait for it or end it."
             )
         _finish(connection, row.id, Outcome.PARTIAL, _DIED, now)
+
+
+def silent_since(db: Database, source: str) -> datetime | None:
+    """When the open run of a source last showed that it lives, or None where none is open."""
+    query = (
+        select(func.max(t.run.c.lease_until))
+        .join_from(t.run, t.source)
+        .where(t.source.c.name == source, t.run.c.finished_at.is_(None))
+    )
+    with db.read() as connection:
+        until: datetime | None = connection.execute(query).scalar()
+    return until - LEASE if until else None
 
 
 def _finish(

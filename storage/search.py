@@ -10,6 +10,7 @@ from typing import Any
 import zstandard
 from sqlalchemy import Connection, Row, Select, Table, delete, func, insert, or_, select, update
 
+from . import contacts
 from . import tables as t
 from .annotations import Correction, corrections, read
 from .database import Database, StorageError, upsert
@@ -214,30 +215,36 @@ class Held:
     """Everything that is stored about one feedback, for the person who wrote it.
 
     ``stored`` are the columns of its row that ``shown`` leaves out, ``revisions`` whole rows,
-    ``payloads`` the raw texts it was read from. ``messages`` and ``alerts`` quote it.
+    ``payloads`` the raw texts it was read from, ``contact`` what was sealed. ``messages`` and
+    ``alerts`` quote it.
     """
 
     shown: Shown
     stored: dict[str, Any]
     revisions: tuple[dict[str, Any], ...]
     payloads: tuple[str, ...]
+    contact: dict[str, str] | None
     messages: tuple[str, ...]
     alerts: tuple[int, ...]
 
 
 _STORED = (
-    "category", "rating_scale", "language", "last_seen_at", "changed_at", "content_hash",
+    "category", "rating_scale", "language", "last_seen_at", "changed_at", "emptied_at",
+    "content_hash",
 )  # fmt: skip
 
 
-def held(db: Database, author: str) -> Iterator[Held]:
-    """Everything about each feedback of a pseudonym, the newest first."""
+def held(db: Database, author: str, *, key: bytes) -> Iterator[Held]:
+    """Everything about each feedback of a pseudonym, the newest first.
+
+    Raises StorageError where a contact was sealed under another key than this one.
+    """
     for found in list(search(db, Wanted(author=author))):
-        yield _held(db, found.id)
+        yield _held(db, found.id, key)
 
 
-def _held(db: Database, feedback_id: int) -> Held:
-    shown = show(db, feedback_id)
+def _held(db: Database, feedback_id: int, key: bytes) -> Held:
+    shown, contact = show(db, feedback_id), contacts.read(db, feedback_id, key=key)
     with db.read() as connection:
         own = select(t.feedback).where(t.feedback.c.id == feedback_id)
         row = connection.execute(own).one()._mapping  # noqa: SLF001 - SQLAlchemy's public name for a row's mapping
@@ -252,6 +259,7 @@ def _held(db: Database, feedback_id: int) -> Held:
                 zstandard.decompress(each["body"]).decode("utf-8")
                 for each in _of(connection, t.payload, feedback_id)
             ),
+            contact=contact,
             messages=tuple(
                 each.key
                 for each in connection.execute(select(t.message.c.key, t.message.c.quoted))
@@ -285,7 +293,7 @@ def forget(db: Database, author: str, *, now: datetime) -> int:
         ids = [row.id for row in rows]
         for row in sorted(rows, key=lambda row: (row.source_id, row.day or date.min)):
             mark_dirty(connection, row.source_id, [row.day])
-        for table in (t.aspect, t.annotation, t.correction, t.revision, t.payload):
+        for table in (t.aspect, t.annotation, t.correction, t.revision, t.payload, t.contact):
             connection.execute(delete(table).where(table.c.feedback_id.in_(ids)))
         connection.execute(delete(t.feedback).where(t.feedback.c.id.in_(ids)))
         _keep_away(connection, rows, now)

@@ -181,6 +181,8 @@ feedback = Table(
     Column("first_seen_at", Instant, nullable=False),
     Column("last_seen_at", Instant, nullable=False),
     Column("changed_at", Instant, nullable=False),
+    # When its words were taken away, as their source's retention says; what was counted stays.
+    Column("emptied_at", Instant),
     # The day it counts on, in the brand's zone; null when it counts on none.
     Column("day", Date),
     Column("author", Text),
@@ -227,6 +229,15 @@ payload = Table(
     Column("content_hash", Text, primary_key=True),
     Column("seen_at", Instant, nullable=False),
     Column("body", LargeBinary, nullable=False),
+)
+
+# How to reach whoever wrote it, where an official API says so and the operator wants it kept.
+contact = Table(
+    "contact",
+    metadata,
+    _feedback(primary=True),
+    # JSON under AES-GCM; its key is derived from the installation's and stands nowhere here.
+    Column("sealed", LargeBinary, nullable=False),
 )
 
 revision = Table(
@@ -479,7 +490,8 @@ delivery = Table(
     Index("ix_delivery_message_id", "message_id"),
 )
 
-# Mail addresses a server refused for good: nothing more is sent there until a person says so.
+# Mail addresses a server refused for good, and readers ("digest NAME") who ended their digest:
+# nothing more is sent there until a person says so.
 refusal = Table(
     "refusal",
     metadata,
@@ -496,4 +508,17 @@ due = Table(
     Column("due_at", Instant, nullable=False),
     Column("claimed_by", Text),
     Column("claimed_until", Instant),
+)
+
+# Who did what when, with what is personal or decided. Ids only: no words and no people but the
+# user of the machine.
+audit = Table(
+    "audit",
+    metadata,
+    _id(),
+    Column("at", Instant, nullable=False),
+    Column("by", Text, nullable=False),
+    Column("what", Text, nullable=False),
+    Column("about", Json, nullable=False, default=dict),
+    Index("ix_audit_at", "at"),
 )

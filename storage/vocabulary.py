@@ -5,7 +5,7 @@ This module imports nothing from the project, so that every room may import it.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from enum import StrEnum
@@ -140,7 +140,10 @@ class Feedback:
     source gives it: it becomes a keyed pseudonym at the door and is never stored as such.
     ``raw`` is the payload it was read from, ``attributes`` what else is worth counting by
     (``version``, ``country``, ``store`` …). ``text_withheld`` says that the source shows no text
-    (any more): one that is stored stays.
+    (any more): one that is stored stays. ``people`` are names of others that the source gives
+    (who answered): they are masked and stored nowhere. ``contact`` is how an official API says that
+    the author is reached (``name``, ``email``, ``phone``, ``document``, ``order``): dropped at the
+    door, or kept sealed where the configuration says so.
     """
 
     external_id: str
@@ -159,6 +162,8 @@ class Feedback:
     url: str | None = None
     reply: Reply | None = None
     attributes: Mapping[str, str] = field(default_factory=dict)
+    people: Sequence[str] = field(default=(), repr=False)
+    contact: Mapping[str, str] = field(default_factory=dict, repr=False)
     raw: str = ""
 
 

@@ -6,10 +6,13 @@ import re
 import shlex
 import shutil
 import subprocess
+import tomllib
+from fnmatch import fnmatchcase
 from pathlib import Path
 
 import pytest
 import yaml
+from packaging.specifiers import SpecifierSet
 
 from ouvidor.cli import VERBS, app
 from ouvidor.collectors.collector import settings_for
@@ -66,6 +69,75 @@ def test_nobody_runs_as_root() -> None:
     assert re.search(r"^USER ouvidor$", IMAGE, re.MULTILINE)
     assert re.search(r"^User=ouvidor$", UNIT, re.MULTILINE)
     assert COMPOSE["services"]["ouvidor"]["cap_drop"] == ["ALL"]
+
+
+def test_the_image_is_built_from_what_is_there() -> None:
+    """No daemon builds it here: what its steps name is looked up in the tree."""
+    copied = re.findall(r"^COPY (?!--from)(\S+) ", IMAGE, re.MULTILINE)
+    assert copied == ["constraints.txt", "."]
+    assert all((ROOT / name).exists() for name in copied)
+    torch = re.search(r"^ARG TORCH=(\S+)$", IMAGE, re.MULTILINE)
+    assert torch
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    assert f"TORCH ?= {torch[1]}\n" in makefile
+    constrained = (ROOT / "constraints.txt").read_text(encoding="utf-8").splitlines()
+    assert [line for line in constrained if line.startswith("torch==")] in ([], [torch[1]])
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    (python,) = set(re.findall(r"^FROM python:([\d.]+)-slim", IMAGE, re.MULTILINE))
+    assert SpecifierSet(project["project"]["requires-python"]).contains(python)
+
+
+def test_the_image_leaves_out_nothing_that_is_packaged() -> None:
+    patterns = [
+        line
+        for line in (ROOT / ".dockerignore").read_text(encoding="utf-8").splitlines()
+        if line and not line.startswith("#")
+    ]
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    tool = project["tool"]["setuptools"]
+    folders = [ROOT.joinpath(*name.split(".")[1:]) for name in tool["packages"]]
+    files = [path for folder in folders for path in folder.glob("*.py")]
+    for package, globs in tool["package-data"].items():
+        folder = ROOT.joinpath(*package.split(".")[1:])
+        files += [path for each in globs for path in folder.glob(each)]
+    files += [ROOT / name for name in ("pyproject.toml", "README.md", "LICENSE")]
+    assert len(files) > 100
+    for path in files:
+        parts = path.relative_to(ROOT).parts
+        whole = ["/".join(parts[: n + 1]) for n in range(len(parts))]
+        for pattern in patterns:
+            bare = pattern.removeprefix("**/")
+            names = [*whole, *parts] if bare != pattern else whole
+            assert not any(fnmatchcase(name, bare) for name in names), (path, pattern)
+
+
+def test_the_image_may_write_where_the_program_writes() -> None:
+    """Its root is read-only: database, key, model and turns lie in the volume."""
+    (volume,) = re.findall(r"^VOLUME (\S+)$", IMAGE, re.MULTILINE)
+    for name in ("OUVIDOR_CONFIG", "OUVIDOR_CACHE"):
+        (where,) = re.findall(rf"{name}=(\S+)", IMAGE)
+        assert where.startswith(f"{volume}/")
+    service = COMPOSE["services"]["ouvidor"]
+    assert service["read_only"] is True
+    assert [each.partition(":")[2] for each in service["volumes"]] == [volume]
+    assert service["tmpfs"] == ["/tmp"]  # noqa: S108 - the container's own, in memory
+
+
+def test_the_parts_of_compose_fit_each_other() -> None:
+    services = COMPOSE["services"]
+    for service in services.values():
+        assert set(service.get("secrets", [])) <= set(COMPOSE["secrets"])
+        named = [each.partition(":")[0] for each in service.get("volumes", [])]
+        assert {each for each in named if not each.startswith(".")} <= set(COMPOSE["volumes"] or {})
+        for other, how in service.get("depends_on", {}).items():
+            assert how == {"condition": "service_healthy"}
+            assert "healthcheck" in services[other]
+    build = services["ouvidor"]["build"]
+    assert (DEPLOY / build["context"]).resolve() == ROOT
+    assert (ROOT / build["dockerfile"]).is_file()
+    # The parent gives its children four seconds each time; the supervisors give it more.
+    assert services["ouvidor"]["stop_grace_period"] == "60s"
+    assert re.search(r"^TimeoutStopSec=60$", UNIT, re.MULTILINE)
 
 
 def commands() -> list[str]:

@@ -166,7 +166,7 @@ def test_every_text_is_stored_as_its_words(db: Database) -> None:
         stored = {each.external_id: each for each in connection.execute(select(t.feedback))}
     assert stored.keys() == HOSTILE.keys()
     for key, text in HOSTILE.items():
-        assert stored[key].text == privacy.mask(text.strip(), KEY), key
+        assert stored[key].text == privacy.told(text.strip(), KEY, text, ()), key
         assert not UNSAFE.search(stored[key].text + stored[key].title), key
         assert stored[key].author == privacy.pseudonym(text, KEY), key
 
@@ -191,7 +191,9 @@ def test_a_terminal_gets_no_commands_and_json_stays_json(say: Say) -> None:
         code, out, _ = say(*verb, "--limit", "500", "--json")
         assert (code, UNSAFE.search(out)) == (0, None)
         told = {each["external_id"]: each["text"] for each in lines(out)}
-        assert told == {key: privacy.mask(text.strip(), KEY) for key, text in HOSTILE.items()}
+        assert told == {
+            key: privacy.told(text.strip(), KEY, text, ()) for key, text in HOSTILE.items()
+        }
 
 
 def test_one_feedback_shown(say: Say, db: Database) -> None:
@@ -567,7 +569,7 @@ def test_a_chat_obeys_no_customer(room: Room, service: str) -> None:
     for key in ("slack", "mention", "markdown", "teams", "html", "percent", "braces", "link"):
         text = HOSTILE[key]
         body = f"Entrega em alta\n\n> {text}\nhttps://loja.example/a_b?c=1&d=2\n"
-        send_chat(url, f"Alerta {text}", body)
+        send_chat(url, f"Alerta {text}", body, private_network=True)
         payload = json.loads(room.got[-1])
         told = "\n".join(words_in(payload))
         assert not LIVE.search(told), (key, told)
@@ -586,7 +588,8 @@ def test_telegram_gets_sound_html(room: Room) -> None:
     """It refuses a message with a stray ``<``: the alert would never arrive."""
     for text in HOSTILE.values():
         clean = privacy.clean(text)[:500]
-        send_chat(SERVICES["telegram"], "Alerta", f"> {clean}\n1 < 2 & 3 > 2")
+        body = f"> {clean}\n1 < 2 & 3 > 2"
+        send_chat(SERVICES["telegram"], "Alerta", body, private_network=True)
         told = json.loads(room.got[-1])
         assert told["parse_mode"] == "HTML"
         assert not re.search(r"<(?!/?b>)|&(?!(?:amp|lt|gt|quot|#\d+|nbsp|emsp);)", told["text"])

@@ -44,7 +44,7 @@ def journal(monkeypatch: pytest.MonkeyPatch, now: datetime) -> Journal:
     monkeypatch.setenv("SMTP_PASSWORD", "open sesame")
     monkeypatch.setenv("CHAT_URL", f"slack://{TOKEN}/b/c")
     monkeypatch.setenv("ACCOUNT", '{"private_key": "line-one-of-a-key\nline-two-of-a-key"}')
-    return Journal(parse(CONFIGURATION), key=b"k" * 32, now=lambda: now, stream=io.StringIO())
+    return Journal(parse(CONFIGURATION), now=lambda: now, stream=io.StringIO())
 
 
 def lines(journal: Journal) -> list[dict[str, Any]]:
@@ -78,13 +78,6 @@ def test_a_duty_as_a_line_for_a_machine(journal: Journal) -> None:
     ]
 
 
-def test_a_reader_stands_under_a_pseudonym(journal: Journal) -> None:
-    journal.did("digest:mariana", {}, well=True, sentence="digest:mariana: ok")
-    (line,) = lines(journal)
-    assert "mariana" not in json.dumps(line)
-    assert line["message"] == f"digest:{line['reader']}: ok"
-
-
 def test_no_secret_and_nobody_in_a_line(journal: Journal) -> None:
     words = (
         "550 mariana@example.com; 529.982.247-25; login ana:open sesame; "
@@ -109,7 +102,7 @@ def test_a_strangers_text_stays_one_line(journal: Journal) -> None:
 def test_sentences_on_a_terminal(
     journal: Journal, now: datetime, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    human = Journal(parse(CONFIGURATION), key=b"k" * 32, now=lambda: now, stream=Terminal())
+    human = Journal(parse(CONFIGURATION), now=lambda: now, stream=Terminal())
     human.did("collect:loja", {}, well=True, sentence="collect:loja: ok, 3 new")
     human.fault(StorageError("The database is gone."))
     assert capsys.readouterr().err == (
@@ -120,6 +113,6 @@ def test_sentences_on_a_terminal(
 def test_a_configuration_without_secrets_hides_nothing(now: datetime) -> None:
     plain = parse('[brand]\nname = "Loja"\n')
     assert hidden(plain) == []
-    journal = Journal(plain, key=b"k" * 32, now=lambda: now, stream=io.StringIO())
+    journal = Journal(plain, now=lambda: now, stream=io.StringIO())
     journal.say("began", "Listening for Loja; Ctrl-C ends it.")
     assert lines(journal)[0]["message"] == "Listening for Loja; Ctrl-C ends it."

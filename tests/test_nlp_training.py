@@ -245,6 +245,15 @@ def test_damaged_and_missing_heads_are_refused_with_the_mend(tmp_path: Path) -> 
         Heads.load(tmp_path)
 
 
+def test_a_changed_cutoff_is_found(tmp_path: Path) -> None:
+    export(trained(), tmp_path)
+    description = json.loads((tmp_path / "heads.json").read_text())
+    description["uncertain"] += 0.01
+    (tmp_path / "heads.json").write_text(json.dumps(description))
+    with pytest.raises(HeadsError, match=r"heads\.json was changed.*reinstall ouvidor"):
+        Heads.load(tmp_path)
+
+
 def test_heads_of_another_taxonomy_are_refused(tmp_path: Path) -> None:
     export(trained(), tmp_path)
     description = json.loads((tmp_path / "heads.json").read_text())

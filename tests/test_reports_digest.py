@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import email
 import email.policy
+import re
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from datetime import UTC, date, datetime, timedelta
 from email.message import EmailMessage
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import event, select
 from weeks import GOOD, MONDAY, NOW, START, TOML, WEEK, Said, World, crowd
 
 from ouvidor.config import parse
@@ -155,10 +157,10 @@ WHAT THESE NUMBERS REST ON
 1 source, read on every day of the week.
   shop: 7 of 7 days read; last reading complete
 Languages: English 1.
-In 0 comments the stars contradict the words.
+In no comment do the stars contradict the words.
 0 of 1 public comments have a public answer; of the negative ones, 0 of
 1.
-0 of 1 label is uncertain. People corrected 0.
+0 of 1 label is uncertain. Nobody corrected any.
 Tagger: tagger 1. How often the labels are right here was not measured
 yet.
 
@@ -526,6 +528,30 @@ def test_no_words_are_kept_beside_the_message(world: World) -> None:
     with world.db.read() as connection:
         quoted = connection.execute(select(t.message.c.quoted)).scalars().all()
     assert quoted == [told.data["quotes"], told.data["quotes"]]
+
+
+def test_no_look_up_reads_the_whole_past(world: World) -> None:
+    """What a digest costs follows from its weeks, however much was said before them."""
+    world.collect(*crowd(4, 9), *crowd(2, 2, "app", hours=50))
+    asked: list[tuple[str, tuple[object, ...]]] = []
+
+    def ask(_c: object, _k: object, sql: str, values: tuple[object, ...], *_: object) -> None:
+        asked.append((sql, values))
+
+    event.listen(world.db.engine, "before_cursor_execute", ask)
+    gathered = digests_of.Gathered(world.db, world.config, now=NOW, week=WEEK)
+    for reader in ("carla", "ana"):
+        assert gathered.digest(reader).total == 17
+    digest(world.db, world.config, now=NOW)
+    event.remove(world.db.engine, "before_cursor_execute", ask)
+    growing = re.compile(r"SCAN (feedback|annotation|aspect|digest|message|series|revision)\b")
+    looks = [(sql, values) for sql, values in asked if sql.startswith("SELECT")]
+    assert len(looks) > 30
+    with closing(world.db.engine.raw_connection()) as connection:
+        for sql, values in looks:
+            plan = connection.cursor().execute(f"EXPLAIN QUERY PLAN {sql}", values).fetchall()
+            scans = [row[3] for row in plan if growing.match(row[3])]
+            assert not scans or "WHERE 0 = 1" in sql, (scans, sql)
 
 
 # --- Weeks ---------------------------------------------------------------------------------------

@@ -5,19 +5,19 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
 from sqlalchemy import select
-from weeks import BAD, GOOD, MONDAY, NOW, WEEK, Said, World, crowd
+from weeks import BAD, GOOD, MONDAY, NOW, START, WEEK, Said, World, crowd
 
 from ouvidor.config import ConfigError, parse
-from ouvidor.reports import letter, news
+from ouvidor.reports import letter, moves, news
 from ouvidor.reports.digest import Gathered, build, digest
 from ouvidor.reports.news import Dimension, Driver, Question, Tally
 from ouvidor.reports.praise import names_in, praised
-from ouvidor.storage import studies
+from ouvidor.storage import digests, studies
 from ouvidor.storage import tables as t
 from ouvidor.storage.database import open_database
 from ouvidor.storage.feedback import Door
@@ -58,6 +58,12 @@ def test_chance_moves_nothing() -> None:
     assert found({"app": (9, 9)}, {"app": (0, 200)}) == []
     assert found({"app": (33, 36), "shop": (9, 20)}, {"app": (88, 88), "shop": (40, 90)}) == []
     assert found({}, {}) == []
+
+
+def test_where_nearly_all_is_negative_shares_tell_nothing() -> None:
+    assert found({"site": (26, 30)}, {"site": (86, 86)}) == []
+    assert len(found({"site": (14, 30)}, {"site": (86, 86)})) == 1
+    assert len(found({"shop": (26, 30)}, {"shop": (30, 86)})) == 1
 
 
 def test_a_new_part_is_compared_with_the_others_and_told_once() -> None:
@@ -266,7 +272,7 @@ def test_late_comments_are_a_correction_of_the_next_week(world: World) -> None:
     assert (told.week, told.told_total, told.total) == (WEEK, 12, 21)
     assert (told.told_negative, told.negative) == (6, 15)
     [(name, before, now)] = told.scores
-    assert name == "Delivery"
+    assert name == "delivery"
     assert before is not None
     assert now is not None
     assert now < before
@@ -274,6 +280,60 @@ def test_late_comments_are_a_correction_of_the_next_week(world: World) -> None:
     assert build(world.db, world.config, now=later).corrected == ()
     carla, _ = digest(world.db, world.config, now=later)
     assert carla.skipped is None
+
+
+def test_weeks_further_back_are_corrected_once_each(world: World) -> None:
+    """What comes late may come weeks late, and nobody wants to read it every Monday."""
+    past = 9
+    since = START - timedelta(weeks=past)
+    weeks = [NOW - timedelta(weeks=back) for back in range(past, -1, -1)]
+    said = [each for back in range(past + 1) for each in crowd(6, 6, hours=30 - 168 * back)]
+    world.collect(*said, since=since, days=7 * past + 14)
+    for moment in weeks:
+        digest(world.db, world.config, now=moment)
+
+    def told(monday: datetime) -> list[tuple[str, int, int, int, int]]:
+        made = build(world.db, world.config, now=monday, subscriber="carla")
+        return [
+            (each.week, each.told_total, each.total, each.told_negative, each.negative)
+            for each in made.corrected
+        ]
+
+    following = NOW + timedelta(weeks=1)
+    assert told(following) == []
+    # One comment each: a week ago, eight weeks ago, and nine, which is too long past.
+    world.collect(*(crowd(1, 0, hours=31 - 168 * back)[0] for back in (0, 7, 8)))
+    news = [("2026-W40", 12, 13, 6, 7), ("2026-W33", 12, 13, 6, 7)]
+    assert told(following) == news
+    assert digest(world.db, world.config, now=following)[0].skipped is None
+    assert told(following) == news
+    afterwards = following + timedelta(weeks=1)
+    assert told(afterwards) == []
+    # What changed since it was corrected is told against the correction.
+    world.collect(*crowd(0, 9, hours=60))
+    assert told(afterwards) == [("2026-W40", 13, 22, 7, 7)]
+    [found] = build(world.db, world.config, now=afterwards, subscriber="carla").corrected
+    [(_, before, now)] = found.scores
+    assert before is not None
+    assert now is not None
+    assert now > before
+    # Who reads other touchpoints, or was held back, is told of its own.
+    assert build(world.db, world.config, now=afterwards, subscriber="bento").corrected == ()
+
+
+def test_a_correction_that_was_held_back_was_not_told() -> None:
+    def row(week: str, skipped: str | None, **data: object) -> digests.Told:
+        return digests.Told(subscriber="a", week=week, built_at=NOW, skipped=skipped, data=data)
+
+    scores = [{"touchpoint": "t", "score": 2.0}, {"touchpoint": "u", "score": 3.0}]
+    again = {"2026-W38": {"total": 9, "negative": 4, "scores": [{"touchpoint": "t", "score": 4.0}]}}
+    first = row("2026-W38", None, total=5, negative=1, scores=scores)
+    held = {"2026-W38": first, "2026-W39": row("2026-W39", "an address", corrected=again)}
+    assert moves.last_told(held)["2026-W38"]["total"] == 5
+    told = {"2026-W38": first, "2026-W39": row("2026-W39", None, corrected=again)}
+    last = moves.last_told(told)["2026-W38"]
+    assert (last["total"], last["negative"]) == (9, 4)
+    assert last["scores"] == [{"touchpoint": "t", "score": 4.0}, scores[1]]
 
 
 def test_a_correction_alone_is_worth_a_mail(world: World) -> None:

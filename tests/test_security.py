@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import subprocess
 import sys
+from base64 import b64decode, b64encode
 from collections.abc import Iterator
 from contextlib import suppress
 from datetime import datetime
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from threading import Thread
 from zipfile import ZIP_DEFLATED, ZipFile
 
 import pytest
@@ -157,6 +161,93 @@ def test_no_secret_stands_in_the_process_list_the_log_or_the_database(
     )
     everywhere = "\n".join([*listed, log, kept])
     assert [name for name, secret in SECRETS.items() if secret in everywhere] == []
+
+
+OF_SOURCES = {
+    "RA_ID": "client-id-of-the-complaints",
+    "RA_SECRET": "secret/of+the-complaints==",
+    "TP_KEY": "key-of-the-star-reviews",
+    "TP_SECRET": "secret-of-the-star-reviews",
+}
+KEYED = """
+[sources.queixas]
+kind = "reclame_aqui"
+base_url = "{url}"
+client_id = {{ env = "RA_ID" }}
+client_secret = {{ env = "RA_SECRET" }}
+retries = 0
+[sources.estrelas]
+kind = "trustpilot"
+base_url = "{url}"
+business_unit = "46d6a890000064000500e0c3"
+api_key = {{ env = "TP_KEY" }}
+secret = {{ env = "TP_SECRET" }}
+retries = 0
+"""
+
+
+class _Parrot(BaseHTTPRequestHandler):
+    """Refuses everything, and says all of the question back: headers, body, and what they mean."""
+
+    server: _Echo
+
+    def do_GET(self) -> None:
+        sent = self.rfile.read(int(self.headers.get("Content-Length") or 0)).decode()
+        basic = self.headers.get("Authorization", "").removeprefix("Basic ")
+        with suppress(ValueError):
+            sent += " " + b64decode(basic, validate=True).decode()
+        told = " ".join([*self.headers.values(), sent])
+        token = {"access_token": TOKEN, "expires_in": 600}
+        granted = self.server.grants and "token" in self.path
+        words = (
+            token if granted else {"code": 4010, "message": told, "fault": {"faultstring": told}}
+        )
+        body = json.dumps(words).encode()
+        self.send_response(200 if granted else 401)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+        self.server.asked += 1
+
+    do_POST = do_GET  # noqa: N815 - the base class calls it so
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+TOKEN = "token-that-was-granted-and-nobody-shall-see"
+
+
+class _Echo(ThreadingHTTPServer):
+    def __init__(self, *, grants: bool) -> None:
+        super().__init__(("127.0.0.1", 0), _Parrot)
+        self.grants, self.asked = grants, 0
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("grants", [False, True], ids=["refused", "let in"])
+def test_a_source_that_says_our_secret_back_is_not_quoted(
+    shell: Shell, monkeypatch: pytest.MonkeyPatch, *, grants: bool
+) -> None:
+    """An error is shown, stored and logged: what it quotes of the question stays out of it."""
+    for name, secret in OF_SOURCES.items():
+        monkeypatch.setenv(name, secret)
+    with _Echo(grants=grants) as echo:
+        thread = Thread(target=echo.serve_forever, args=(0.01,))
+        thread.start()
+        shell.configure(KEYED.format(url=f"http://127.0.0.1:{echo.server_port}"))
+        verbs = (["collect"], ["check"], ["sources"], ["sources", "--json"], ["doctor"])
+        said = [shell(*verb) for verb in verbs]
+        echo.shutdown()
+        thread.join()
+    assert echo.asked >= 4
+    assert "***" in said[0].out + said[0].err
+    kept = b"".join(path.read_bytes() for path in shell.folder.glob("ouvidor.db*"))
+    everything = " ".join([kept.decode("latin-1"), *(each.out + each.err for each in said)])
+    pair = f"{OF_SOURCES['RA_ID']}:{OF_SOURCES['RA_SECRET']}"
+    key = os.environ["OUVIDOR_KEY"]
+    hidden = [*OF_SOURCES.values(), TOKEN, b64encode(pair.encode()).decode(), key]
+    assert [secret for secret in hidden if secret in everything] == []
 
 
 def _process_list() -> list[str]:

@@ -13,6 +13,7 @@ from sqlalchemy import func, select
 
 from ouvidor.storage import runs, series
 from ouvidor.storage import tables as t
+from ouvidor.storage.bulk import insert_many
 from ouvidor.storage.database import Database, StorageError, open_database
 from ouvidor.storage.feedback import Door, Saved, save_page
 from ouvidor.storage.runs import Run, Verdict
@@ -299,3 +300,16 @@ def test_hot_queries_read_a_partial_index(tmp_path: Path, query: str, index: str
         plan = connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {query}").all()
     db.close()
     assert index in str(plan)
+
+
+def test_rows_may_share_values_and_carry_what_is_no_column(db: Database, now: datetime) -> None:
+    source = runs.open_run(db, source="app", kind="app_store", now=now).source_id
+    rows = [{"mark": mark, "_note": mark * 2} for mark in ("a", "b")]
+
+    with db.write() as connection:
+        insert_many(connection, t.forgotten, rows, common={"source_id": source, "at": now})
+        insert_many(connection, t.forgotten, [], common={"source_id": source, "at": now})
+
+    with db.read() as connection:
+        found = connection.execute(select(t.forgotten).order_by(t.forgotten.c.mark)).all()
+    assert [tuple(row) for row in found] == [(source, "a", now), (source, "b", now)]

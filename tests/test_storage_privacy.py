@@ -161,7 +161,8 @@ ATOMS = st.sampled_from(
         *("+34 612 345 678", "[phone:123456]", "ana@correio.example", "ana @ gmail", "4004-1234"),
         *("3524 0812 3456 7800 0190 5500 1000 0012 3411 2345 6789", "0800 722 3210", "wa.me/"),
         *("(", ")", "-", ".", ",", "/", " e ", " ", ":", "\n", "#", "[", "]", "x", "1", "55", "\0"),
-        *("do pedido", "@gmail.com", "arroba", "\u0301", "\u200d"),
+        *("do pedido", "@gmail.com", "arroba", "\u0301", "\u200d", "pis ", "PİS", "pıs", "dni:"),
+        *("ABCDEFGH1234", "AB.CDE.FGH/IJKL-12", "2026-03-04", "10x", "20", "c", "_", "\u00ba"),
     ]
 )
 
@@ -191,6 +192,22 @@ def mutations(draw: st.DrawFn) -> str:
 @settings(max_examples=1500, deadline=None)
 @given(mutations() | st.lists(ATOMS, max_size=6).map("".join))
 def test_the_short_cut_past_a_text_misses_nothing(text: str) -> None:
+    assert list(personal_data.numbers(text)) == list(personal_data.scan(text))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        # What stands behind a number stands behind a mask later on: there a word may begin.
+        "3456-7890pis 11abc-1234",
+        "52998224725PİS 55RG11.222.333-4",
+        # The letters of a CNPJ, which has two digits at its end and no more.
+        "cobrado por AB.CDE.FGH/IJKL-12",
+        "cobrado por ABCDEFGHIJKL12 ontem",
+        "a placa-abc 1234 e o pedido 4471-882, 10x de 20, zap 3456-7890",
+    ],
+)
+def test_the_short_cut_knows_where_a_number_begins(text: str) -> None:
     assert list(personal_data.numbers(text)) == list(personal_data.scan(text))
 
 
@@ -300,6 +317,14 @@ def test_a_json_payload_stays_json_without_person() -> None:
                 4.5,
             ],
         }
+
+
+def test_an_author_known_by_an_address_is_the_pseudonym_in_the_payload() -> None:
+    raw = json.dumps({"by": "ana@correio.example", "said": "eu, ana@correio.example"})
+    assert json.loads(mask_payload(raw, KEY, "ana@correio.example")) == {
+        "by": pseudonym("ana@correio.example", KEY),
+        "said": f"eu, {stand_in('email', 'ana@correio.example')}",
+    }
 
 
 def test_another_payload_is_masked_as_text() -> None:

@@ -104,17 +104,23 @@ class House:
     def begin(self, verb: str) -> subprocess.Popen[str]:
         return self.start(["-m", "ouvidor", *self.words(f"{verb} --now {self.now.isoformat()}")])
 
-    def meeting(self, point: str, patience: float = PATIENCE) -> list[str]:
-        """The words that make two processes meet at a point."""
+    def meeting(self, point: str, patience: float = PATIENCE, many: int = 2) -> list[str]:
+        """The words that make two processes, or more, meet at a point."""
         room = self.folder / f"meeting{next(self.meetings)}"
         room.mkdir()
-        return [str(CHILD), str(room), "2", point, str(patience)]
+        return [str(CHILD), str(room), str(many), point, str(patience)]
 
     def twice(self, verb: str, point: str, patience: float = PATIENCE) -> list[Ended]:
         """The same verb in two processes that meet at a point."""
-        start = self.meeting(point, patience)
+        return [ended(child) for child in self.begin_many(verb, point, 2, patience)]
+
+    def begin_many(
+        self, verb: str, point: str, many: int, patience: float = PATIENCE
+    ) -> list[subprocess.Popen[str]]:
+        """The same verb in so many processes that meet at a point."""
+        start = self.meeting(point, patience, many)
         words = self.words(f"{verb} --now {self.now.isoformat()}")
-        return [ended(child) for child in [self.start([*start, *words]) for _ in range(2)]]
+        return [self.start([*start, *words]) for _ in range(many)]
 
 
 def ended(child: subprocess.Popen[str]) -> Ended:
@@ -276,8 +282,8 @@ def test_a_run_beside_a_long_one_ends_with_a_sentence_and_tells_nobody(house: Ho
 # --- deliver -------------------------------------------------------------------------------------
 
 
-def test_two_senders_send_every_message_once(house: House) -> None:
-    db = open_database(house.url)
+def post(db: Database) -> set[str]:
+    """Forty messages that wait; returns to whom."""
     body = b"Subject: A semana\r\nTo: %s\r\n\r\nOl\xc3\xa1\r\n"
     names = [f"leitor{number}@example.com" for number in range(40)]
     with db.write() as connection:
@@ -291,13 +297,19 @@ def test_two_senders_send_every_message_once(house: House) -> None:
                 body=body % name.encode(),
                 now=MONDAY,
             )
+    return set(names)
+
+
+def test_two_senders_send_every_message_once(house: House) -> None:
+    db = open_database(house.url)
+    names = post(db)
     both = house.twice("deliver --json", "+ouvidor.storage.outbox:claim")
     sent = [json.loads(each.out)["sent"] for each in both]
     assert [each.code for each in both] == [0, 0]
     assert sum(sent) == 40
     assert min(sent) > 0
     assert set(house.postman.arrived.values()) == {1}
-    assert {key.split()[1] for key in house.postman.arrived} == set(names)
+    assert {key.split()[1] for key in house.postman.arrived} == names
     with db.read() as connection:
         assert connection.execute(select(t.delivery.c.result)).scalars().all() == ["sent"] * 40
     db.close()
@@ -344,6 +356,30 @@ def test_two_taggers_tag_everything_once(house: House) -> None:
     assert len(subjects) == len(set(subjects)) > 0
     counted = series.refresh(db)
     assert counted == DAYS
+    db.close()
+
+
+# SQLite has one writer at a time; many machines share a PostgreSQL.
+@pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
+def test_four_taggers_and_three_senders_beside_each_other_do_everything_once(house: House) -> None:
+    size = 5 * 256
+    db = open_database(house.url)
+    fill(db, size)
+    names = post(db)
+    tagging = house.begin_many("annotate --json", "+ouvidor.storage.annotations:claim", 4)
+    sending = house.begin_many("deliver --json", "+ouvidor.storage.outbox:claim", 3)
+    taggers, senders = [[ended(each) for each in all_] for all_ in (tagging, sending)]
+    assert {each.code for each in (*taggers, *senders)} == {0}
+    tagged = [json.loads(each.out)["tagged"] for each in taggers]
+    sent = [json.loads(each.out)["sent"] for each in senders]
+    # Everybody had a part in it, and all parts together are the whole.
+    assert (sum(tagged), sum(sent)) == (size, 40)
+    assert min(*tagged, *sent) > 0
+    assert annotations.pending(db) == 0
+    assert sum(annotations.taggers(db).values()) == size
+    assert set(house.postman.arrived.values()) == {1}
+    assert {key.split()[1] for key in house.postman.arrived} == names
+    assert series.astray(db) == 0
     db.close()
 
 

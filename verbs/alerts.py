@@ -166,6 +166,7 @@ def _words(value: Any) -> str:
 def ack_verb(house: House, alert_id: int, *, note: str, by: str) -> None:
     """Say that you have seen it and take care."""
     alerts.acknowledge(house.db, alert_id, by=by, note=note, now=house.now())
+    house.note("alert ack", alert=alert_id)
     console.say(f"Alert {alert_id} is acknowledged.")
 
 
@@ -182,6 +183,7 @@ def assign_verb(house: House, alert_id: int, owner: str, *, by: str) -> None:
     except ValueError as error:
         raise click.BadParameter(f"{error}.") from error
     alerts.assign(house.db, alert_id, owner=owner, by=by, now=house.now())
+    house.note("alert assign", alert=alert_id)
     console.say(f"Alert {alert_id} belongs to {owner}.")
 
 
@@ -195,6 +197,7 @@ def resolve_verb(house: House, alert_id: int, *, note: str, by: str) -> None:
     """Close it: what was wrong is mended."""
     state = AlertState.RESOLVED
     alerts.close(house.db, alert_id, state=state, by=by, reason=note, now=house.now())
+    house.note("alert resolve", alert=alert_id)
     console.say(f"Alert {alert_id} is resolved.")
 
 
@@ -233,6 +236,7 @@ def dismiss_verb(
         now=house.now(),
         duplicate_of=duplicate_of,
     )
+    house.note("alert dismiss", alert=alert_id, reason=why and why.value)
     console.say(f"Alert {alert_id} is dismissed.{_learnt(house, alert_id, why)}")
 
 
@@ -266,6 +270,7 @@ def comment_verb(house: House, alert_id: int, text: str, *, by: str) -> None:
     if not text.strip():
         raise click.BadParameter("the comment is empty; write what you want to say.")
     alerts.comment(house.db, alert_id, text=text, by=by, now=house.now())
+    house.note("alert comment", alert=alert_id)
     console.say(f"Alert {alert_id} has your comment.")
 
 
@@ -283,6 +288,7 @@ def mute_verb(house: House, alert_id: int, *, until: date | None, note: str, by:
     if until < house.today:
         raise click.BadParameter(f"{until} is over; name today or a later day.")
     alerts.mute(house.db, alert_id, until=until, by=by, note=note, now=house.now())
+    house.note("alert mute", alert=alert_id, until=until.isoformat())
     console.say(f"Nobody is told about the matter of alert {alert_id} until {until}.")
 
 
@@ -295,4 +301,5 @@ def mute_verb(house: House, alert_id: int, *, until: date | None, note: str, by:
 def unmute_verb(house: House, alert_id: int, *, note: str, by: str) -> None:
     """End the silence before its day."""
     alerts.mute(house.db, alert_id, until=None, by=by, note=note, now=house.now())
+    house.note("alert unmute", alert=alert_id)
     console.say(f"Alert {alert_id} speaks again.")

@@ -55,6 +55,7 @@ def rebuild_verb(house: House, *, as_json: bool) -> None:
     """Count every day again from the feedback and its annotations."""
     wrong = series.astray(house.db)
     days = series.rebuild(house.db)
+    house.note("db rebuild", days=days)
     sentence = f"{days} days of sources were counted again; {wrong} rows had gone astray."
     console.tell({"days": days, "astray": wrong}, sentence, as_json=as_json)
 
@@ -98,6 +99,7 @@ def restore_verb(house: House, file: Path, *, yes: bool, as_json: bool) -> int:
     if upkeep.file_of(_url(house)) is None:
         return _server(_url(house), "pg_restore", file, as_json=as_json)
     done = upkeep.restore(house.config.database_url, file, overwrite=yes)
+    house.note("db restore", count=done.feedback)
     aside = f" The damaged one lies in {done.aside}." if done.aside else ""
     sentence = f"The database holds the {done.feedback} pieces of feedback of {file} now.{aside}"
     console.tell(console.plain(done), sentence, as_json=as_json)
@@ -157,7 +159,11 @@ def move_verb(house: House, url: str | None, *, as_json: bool) -> None:
 
 def _moved(house: House, new: Database) -> moving.Moved:
     with console.progress("rows moved", moving.remaining(house.db, new)) as step:
-        return moving.move(house.db, new, now=house.now(), progress=step)
+        done = moving.move(house.db, new, now=house.now(), progress=step)
+    if not done.already:
+        # There, because the old database is only read.
+        house.note("db move", into=new, rows=sum(done.rows.values()))
+    return done
 
 
 def _told(done: moving.Moved, shown: str) -> str:

@@ -16,8 +16,8 @@ import click
 from .. import console
 from ..config import EVAL_FILE
 from ..house import House, adapted, clock, opened
+from ..storage import audit, privacy, runs
 from ..storage import lessons as stored
-from ..storage import privacy, runs
 from ..storage import search as finding
 from ..storage.search import Found, Held, Wanted
 from ..storage.vocabulary import Spike
@@ -240,6 +240,9 @@ def export_verb(
     if out is None and form in _BINARY:
         raise click.UsageError(f"{form} is no text; name a file with --out.")
     found = finding.search(house.db, wanted(house, words=query, **chosen))
+    # Words that are searched for may be somebody's name: only that there were some is noted.
+    narrowed = [name for name, value in {"query": query, **chosen}.items() if value]
+    house.note("export", form=form, by=narrowed)
     count = _export(found, form, out)
     console.say(f"{count} pieces of feedback written{f' to {out}' if out else ''}.")
 
@@ -287,8 +290,9 @@ def _of(house: House, pseudonym: str) -> Sequence[Found]:
 def person_export_verb(house: House, author: str) -> None:
     """Write everything stored about a person as JSON Lines."""
     name = _pseudonym(house, author)
+    house.note("person export", **audit.ids([each.id for each in _of(house, name)]))
     count = 0
-    for each in finding.held(house.db, name):
+    for each in finding.held(house.db, name, key=house.key):
         console.emit(_held_row(each))
         count += 1
     console.say(f"{count} pieces of feedback by {name}.")
@@ -310,6 +314,7 @@ def person_forget_verb(house: House, author: str, *, yes: bool) -> None:
     found = _of(house, name)
     if found and not yes and sys.stdin.isatty():
         click.confirm(f"Erase {len(found)} pieces of feedback by {name}?", abort=True, err=True)
+    house.note("person forget", **audit.ids([each.id for each in found]))
     count = finding.forget(house.db, name, now=house.now())
     _warn_of_return(house, found)
     console.say(f"{count} pieces of feedback by {name} are erased.")

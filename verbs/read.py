@@ -12,7 +12,7 @@ import click
 from .. import console
 from ..house import House, clock, day_option, known, last_week, me, opened, ordered, week_option
 from ..storage import annotations as tags
-from ..storage import digests, runs, series
+from ..storage import contacts, digests, runs, series
 from ..storage import search as finding
 from ..storage.search import Found, Shown, Wanted
 from ..storage.vocabulary import Aspect, Sentiment, SeriesDay, Stage, joined_text
@@ -97,15 +97,31 @@ def _found_cells(found: Found) -> list[object]:
 
 @click.command("show")
 @click.argument("feedback_id", metavar="ID", type=int)
+@click.option("--contact", "reach", is_flag=True, help="And how to reach its author; it is noted.")
 @opened
 @console.as_json
-def show_verb(house: House, feedback_id: int, *, as_json: bool) -> None:
+def show_verb(house: House, feedback_id: int, *, reach: bool, as_json: bool) -> None:
     """Show one feedback with its annotation, aspects, revisions and corrections."""
     shown = finding.show(house.db, feedback_id)
+    contact = {"contact": _contact(house, feedback_id)} if reach else {}
     if as_json:
-        console.emit(shown_row(shown))
-    else:
-        _print_shown(shown)
+        console.emit(shown_row(shown) | contact)
+        return
+    _print_shown(shown)
+    for name, value in (contact.get("contact") or {}).items():
+        console.out(f"{name}: {value}")
+
+
+def _contact(house: House, feedback_id: int) -> dict[str, str] | None:
+    """What is known of how to reach the author; whoever asks stands in the audit."""
+    house.note("contact shown", feedback=feedback_id)
+    found = contacts.read(house.db, feedback_id, key=house.key)
+    if found is None:
+        console.say(
+            "No contact is kept of it. With keep_contacts = true in [privacy] or in "
+            "[sources.NAME.privacy] those are that the source's official API gives."
+        )
+    return found
 
 
 def shown_row(shown: Shown) -> dict[str, Any]:
@@ -212,6 +228,7 @@ def correct_verb(
         note=note,
     )
     tags.correct(house.db, correction)
+    house.note("correct", feedback=feedback_id)
     console.say(f"Feedback {feedback_id} is corrected.")
 
 
@@ -226,6 +243,7 @@ def assess_verb(house: House, touchpoint: str, score: int, *, note: str, by: str
     """Note the team's own score of a touchpoint, beside the customers'."""
     known(touchpoint, house.config.touchpoints, "touchpoint")
     digests.assess(house.db, touchpoint, score, by=by, note=note, now=house.now())
+    house.note("assess", touchpoint=touchpoint, score=score)
     console.say(f"{touchpoint} is assessed with {score}.")
 
 

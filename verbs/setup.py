@@ -15,6 +15,7 @@ import click
 from .. import console
 from ..config import ConfigError
 from ..house import House, clock, opened
+from ..rhythm import rhythm
 from ..storage import alerts, runs, series
 from ..storage import annotations as tags
 from ..storage.database import HEAD
@@ -126,11 +127,14 @@ def _configuration(house: House) -> str:
 
 
 def _source(house: House, name: str, *, offline: bool) -> str:
-    from ..collectors.collector import Trouble, settings_for
+    from ..collectors.collector import Trouble, refuse_twin, settings_for
     from ..collectors.run import prove
 
     source = house.config.sources[name]
     settings_for(name, source)
+    rhythm(house.config, name)
+    if source.enabled:
+        refuse_twin(name, house.config.sources)
     if offline or not source.enabled:
         return f"{source.kind}, settings fit{'' if source.enabled else ' (disabled)'}"
     zone, folder = house.config.brand.zone, house.config.folder

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -16,7 +17,7 @@ from ..storage import annotations as tags
 from ..storage import lessons as stored
 from ..storage import search as finding
 from ..storage.search import Found, Wanted
-from ..storage.vocabulary import Annotation, Sentiment, joined_text
+from ..storage.vocabulary import UNKNOWN_LANGUAGE, Annotation, Sentiment, joined_text
 from .files import FILE, JsonLines, named, reading
 from .read import tell_found
 
@@ -156,6 +157,7 @@ class _Session:
                 touchpoints=touchpoints,
             ),
         )
+        self.house.note("correct", feedback=found.id)
         self.done.append((at, found.id, shown.annotation))
 
     def _undo(self, at: int) -> int:
@@ -164,6 +166,7 @@ class _Session:
             return at
         at, feedback_id, before = self.done.pop()
         tags.withdraw(self.house.db, feedback_id, before, now=self.house.now())
+        self.house.note("correct undo", feedback=feedback_id)
         return at
 
 
@@ -191,7 +194,7 @@ class _Watcher:
     help="Learn from labelled JSON Lines (text, lang, stars, sentiment, topics, touchpoints).",
 )
 @click.option(
-    "--most", type=click.IntRange(min=60), help="Learn from so many at most (default: 5000)."
+    "--most", type=click.IntRange(min=60), help="Learn from so many at most (default: 50000)."
 )
 @click.option("--undo", is_flag=True, help="Go back to the shipped weights.")
 @opened
@@ -205,20 +208,22 @@ def adapt_verb(
     where = adapted(house.config)
     if undo:
         gone = adapting.undo(where)
+        house.note("adapt undo")
         words = "The shipped weights are in force again." if gone else "Nothing was adapted."
         console.tell({"undone": gone}, words, as_json=as_json)
         return 0
     from ..nlp.adapting.lessons import LessonsError, course
 
     try:
-        plan = course(_lessons(house, file), most=most or adapting.MOST)
+        most = most or adapting.MOST
+        plan = course(_lessons(house, file, most), most=most)
         done = adapting.adapt(plan, where, _Watcher(), journey=journey(house.config))
     except LessonsError as error:
         raise click.ClickException(f"{error}. The weights stay as they are.") from error
     return _tell(house, done, as_json=as_json)
 
 
-def _lessons(house: House, file: str | None) -> list[Lesson]:
+def _lessons(house: House, file: str | None, most: int) -> list[Lesson]:
     from ..nlp.adapting.lessons import Lesson, LessonsError, of_rows, of_stars
 
     if file is not None:
@@ -226,8 +231,9 @@ def _lessons(house: House, file: str | None) -> list[Lesson]:
             rows = JsonLines(lines)
             found = of_rows(rows)
             rows.check()
+        _same_language(house, file, found)
         return found
-    told = list(stored.told(house.db, most=_MOST_STORED))
+    told = list(stored.told(house.db, most=most))
     if not told:
         raise LessonsError(
             "nothing that is stored has stars or corrections yet; collect and `ouvidor review` "
@@ -244,12 +250,45 @@ def _lessons(house: House, file: str | None) -> list[Lesson]:
         )
         for each in told
     ]
-    for name, touchpoint in house.config.touchpoints.items():
-        lessons += [Lesson(said, touchpoints={name: True}) for said in touchpoint.examples]
-    return lessons
+    corrected = {name for each in told for name in each.touchpoints}
+    return [*lessons, *_of_examples(house, corrected)]
 
 
-_MOST_STORED = 20_000
+def _same_language(house: House, file: str, lessons: Sequence[Lesson]) -> None:
+    """Refuse a file that shares no language with what is stored; raises LessonsError."""
+    from ..nlp.adapting.lessons import LessonsError
+    from ..nlp.language import identify
+
+    newest = stored.told(house.db, most=_SAMPLE)
+    ours = Counter(each.language for each in newest if each.language)
+    some = lessons[:: max(1, len(lessons) // _SAMPLE)]
+    theirs = Counter(identify(each.text, each.language)[0] for each in some)
+    for languages in (ours, theirs):
+        languages.pop(UNKNOWN_LANGUAGE, None)
+    if ours and theirs and not ours & theirs:
+        raise LessonsError(
+            f"{file} is in {theirs.most_common(1)[0][0]}, what is stored is mostly in "
+            f"{ours.most_common(1)[0][0]}; give texts like those that are to be read, or collect "
+            "some in that language first"
+        )
+
+
+_SAMPLE = 300
+
+
+def _of_examples(house: House, corrected: Collection[str]) -> Iterator[Lesson]:
+    """What the configured sentences say.
+
+    A sentence that stands for one touchpoint is not about another, unless it stands there too;
+    that counts only where somebody has corrected the other one: examples alone need no learning.
+    """
+    from ..nlp.adapting.lessons import Lesson
+
+    by_name = {name: set(each.examples) for name, each in house.config.touchpoints.items()}
+    for said in sorted(set().union(*by_name.values())):
+        about = {name: said in examples for name, examples in by_name.items()}
+        kept = {name: yes for name, yes in about.items() if yes or name in corrected}
+        yield Lesson(said, touchpoints=kept)
 
 
 def _tell(house: House, done: Adapted, *, as_json: bool) -> int:
@@ -266,6 +305,7 @@ def _tell(house: House, done: Adapted, *, as_json: bool) -> int:
             "the weights stay as they were. More lessons may help."
         )
         return 1
+    house.note("adapt", tagger=done.version)
     console.say(
         f"{done.version} is in force, after {max(1, round(done.seconds / 60))} min and with "
         f"{done.memory_mb} MB. `ouvidor annotate` reads everything again; `ouvidor adapt --undo` "

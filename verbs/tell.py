@@ -123,7 +123,13 @@ def _tell_outlook(seen: Outlook, *, as_json: bool) -> None:
     help="Write it to this HTML file and send nothing.",
 )
 @click.option("--to", metavar="ADDRESS", help="Only to this address.")
-@click.option("--reader", default="", help="Only for this subscriber, or chat/NAME.")
+@click.option(
+    "--reader",
+    "readers",
+    multiple=True,
+    metavar="NAME",
+    help="Only for this subscriber, or chat/NAME. May be repeated.",
+)
 @click.option("--locale", type=click.Choice(LOCALES), help="In this language.")
 @opened
 @clock
@@ -134,7 +140,7 @@ def digest_verb(
     week: date | None,
     preview: Path | None,
     to: str | None,
-    reader: str,
+    readers: Sequence[str],
     locale: str | None,
     as_json: bool,
 ) -> None:
@@ -149,7 +155,7 @@ def digest_verb(
             house.config,
             now=house.now(),
             week=name,
-            subscriber=_subscriber(house.config, to) or reader,
+            subscriber=_subscriber(house.config, to) or next(iter(readers), ""),
             locale=locale,
         )
         with console.writing(preview) as file:
@@ -164,11 +170,12 @@ def digest_verb(
         return
     if to:
         _address(to)
-    config = _only(house.config, reader) if reader else house.config
+    config = _only(house.config, readers) if readers else house.config
     posted = telling.digest(house.db, config, now=house.now(), week=name, to=to, locale=locale)
     rows = [dict(console.plain(each)) for each in posted]
     if as_json:
-        console.emit({"week": name, "posted": rows})
+        told = sum(row["skipped"] is None for row in rows)
+        console.emit({"week": name, "told": told, "posted": rows})
     elif not rows:
         console.say("Nobody subscribes to the digest; add a [subscribers.NAME] table, or use --to.")
     else:
@@ -176,15 +183,20 @@ def digest_verb(
         console.table(heads, [[row[head] for head in heads] for row in rows])
 
 
-def _only(config: Config, reader: str) -> Config:
-    """The configuration with one reader of the digest: NAME, or chat/NAME."""
-    chat = reader.removeprefix(CHAT)
-    if chat != reader:
-        known(chat, config.chat, "chat")
-        return config.model_copy(update={"subscribers": {}, "chat": {chat: config.chat[chat]}})
-    known(reader, config.subscribers, "subscriber")
-    one = {reader: config.subscribers[reader]}
-    return config.model_copy(update={"subscribers": one, "chat": {}})
+def _only(config: Config, readers: Sequence[str]) -> Config:
+    """The configuration with some readers of the digest: NAME, or chat/NAME."""
+    people = [known(each, config.subscribers, "subscriber") for each in readers if not _room(each)]
+    rooms = [known(room, config.chat, "chat") for each in readers if (room := _room(each))]
+    chosen = {
+        "subscribers": {name: config.subscribers[name] for name in people},
+        "chat": {name: config.chat[name] for name in rooms},
+    }
+    return config.model_copy(update=chosen)
+
+
+def _room(reader: str) -> str | None:
+    """NAME of a reader chat/NAME."""
+    return reader.removeprefix(CHAT) if reader.startswith(CHAT) else None
 
 
 def _subscriber(config: Config, address: str | None) -> str:

@@ -9,16 +9,30 @@ import os
 import signal
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from datetime import timedelta
+from datetime import datetime
+from functools import partial
+from http import HTTPStatus
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
+from pydantic import SecretStr
 
 from .. import console, health, scheduler
 from ..children import Children
 from ..config import Config, ConfigError, Source, check_name
-from ..house import House, clock, known, last_sunday, opened, untagged
+from ..house import (
+    House,
+    categories,
+    clock,
+    journey,
+    known,
+    last_sunday,
+    model,
+    opened,
+    tagger_version,
+    untagged,
+)
 from ..journal import Journal
 from ..scheduler import Did, Timetable
 from ..storage import annotations as tags
@@ -26,7 +40,14 @@ from ..storage import studies, workers
 from ..storage.vocabulary import Kind, Outcome
 from .status import standing
 
+if TYPE_CHECKING:
+    from ..nlp.annotate import Annotated
+    from ..nlp.bulk import Job
+
 DONE, PROBLEM, INTERRUPTED = 0, 1, 130
+UNSUBSCRIBE = "/unsubscribe"
+"""Where `serve --http` answers who wants no digest any more."""
+
 BEATS = 4
 """Ticks of the clock that may be missed before `serve` no longer counts as alive."""
 
@@ -48,12 +69,20 @@ def collect_verb(house: House, names: Sequence[str], *, full: bool, as_json: boo
     chosen = chosen or [name for name, source in sources.items() if source.enabled]
     house.door, house.db  # noqa: B018 - key and schema are made here, not by two children at once
     if len(chosen) == 1:
-        row = _collect_here(house, chosen[0], sources[chosen[0]], full=full)
+        name = chosen[0]
+        row = _collect_here(house, name, sources[name], full=full, others=sources)
         return _tell_runs([row], as_json=as_json)
     return _tell_runs(_collect_apart(house, chosen, full=full), as_json=as_json)
 
 
-def _collect_here(house: House, name: str, source: Source, *, full: bool) -> dict[str, Any]:
+def _collect_here(
+    house: House,
+    name: str,
+    source: Source,
+    *,
+    full: bool,
+    others: Mapping[str, Source] | None = None,
+) -> dict[str, Any]:
     """One source in this process; what is to be told of its run."""
     from ..collectors.run import run_source
 
@@ -61,25 +90,26 @@ def _collect_here(house: House, name: str, source: Source, *, full: bool) -> dic
         house.db,
         name,
         source,
-        door=house.door,
+        door=house.door_of(name),
         now=house.now(),
         full=full,
         folder=house.config.folder,
+        others=others,
     )
     return {"source": name} | dict(console.plain(report))
 
 
 def _collect_apart(house: House, names: Sequence[str], *, full: bool) -> list[dict[str, Any]]:
-    """Each source in a process of its own, a few at a time."""
+    """Each source in a process of its own, some at a time."""
     more = ["--json", *(["--full"] if full else []), *_replay(house)]
     commands = {name: [*_common(house), "collect", name, *more] for name in names}
-    minutes = house.config.schedule.run_timeout_minutes
-    told = []
-    for done in scheduler.side_by_side(Children(), commands, timedelta(minutes=minutes)):
+
+    def tell(done: Did) -> None:
         row = run_row(done.duty, done)
         console.say(f"{row['source']}: {row['outcome']}, {row['new']} new")
-        told.append(row)
-    return told
+
+    found = scheduler.side_by_side(house.config, house.db, commands, moment=house.moment, tell=tell)
+    return [run_row(done.duty, done) for done in found]
 
 
 def run_row(name: str, done: Did) -> dict[str, Any]:
@@ -220,26 +250,40 @@ def _file_source(
 @click.command("annotate")
 @click.option("--limit", type=click.IntRange(min=1), help="Tag at most so many.")
 @click.option("--again", is_flag=True, help="Tag everything again.")
+@click.option(
+    "--ray",
+    "cluster",
+    is_flag=False,
+    flag_value="local",
+    metavar="[ADDRESS]",
+    help="Tag millions with Ray Data, on this machine or on the cluster at ADDRESS.",
+)
+@click.option("--workers", "many", type=click.IntRange(min=1), help="How many, with --ray.")
 @opened
 @clock
 @console.as_json
-def annotate_verb(house: House, *, limit: int | None, again: bool, as_json: bool) -> None:
+def annotate_verb(
+    house: House,
+    *,
+    limit: int | None,
+    again: bool,
+    cluster: str | None,
+    many: int | None,
+    as_json: bool,
+) -> None:
     """Tag what is untagged; once a week study the week that is over."""
-    from ..nlp.annotate import Annotated, annotate, study
+    from ..nlp.annotate import study
 
+    if cluster is None and many is not None:
+        raise click.UsageError("--workers goes with --ray; add --ray, or leave it away.")
+    if cluster is not None and limit is not None:
+        raise click.UsageError("--limit does not go with --ray; leave one of them away.")
     if again:
-        tags.request_again(house.db)
-    done = Annotated(tagged=0, uncertain=0)
-    if waiting := untagged(house.db, house.config):
-        with console.progress("tagging", min(waiting, limit or waiting)) as step:
-            done = annotate(
-                house.db,
-                house.tagger,
-                now=house.now,
-                worker=workers.me(),
-                limit=limit,
-                progress=step,
-            )
+        house.note("annotate again")
+    if cluster is None:
+        done = _tag_here(house, limit, again=again)
+    else:
+        done = _tag_in_bulk(house, cluster, many, again=again)
     waiting = tags.pending(house.db)
     if not waiting and (again or studies.wanted(house.db, last_sunday(house))):
         themes = study(
@@ -252,6 +296,56 @@ def annotate_verb(house: House, *, limit: int | None, again: bool, as_json: bool
         console.say(f"Studied the week up to {last_sunday(house)}: {themes} emerging themes.")
     sentence = f"{done.tagged} tagged, {done.uncertain} uncertain, {waiting} still waiting."
     console.tell({**console.plain(done), "waiting": waiting}, sentence, as_json=as_json)
+
+
+def _tag_here(house: House, limit: int | None, *, again: bool) -> Annotated:
+    from ..nlp.annotate import Annotated, annotate
+
+    if again:
+        tags.request_again(house.db)
+    waiting = untagged(house.db, house.config)
+    if not waiting:
+        return Annotated(tagged=0, uncertain=0)
+    with console.progress("tagging", min(waiting, limit or waiting)) as step:
+        return annotate(
+            house.db,
+            house.tagger,
+            now=house.now,
+            worker=workers.me(),
+            limit=limit,
+            progress=step,
+        )
+
+
+def _tag_in_bulk(house: House, cluster: str, many: int | None, *, again: bool) -> Annotated:
+    from ..nlp import bulk
+
+    bulk.refuse(house.db)
+    now = house.now()
+    since = tags.begin_again(house.db, now) if again else None
+    if since and since < now:
+        console.say(f"Going on with what was asked for at {console.cell(since)}.")
+    with console.progress("gone through", len(tags.ids(house.db))) as step:
+        done = bulk.annotate_all(
+            house.db, _job(house, since), address=cluster, workers=many, progress=step
+        )
+    if again:
+        tags.end_again(house.db)
+    return done
+
+
+def _job(house: House, since: datetime | None) -> Job:
+    from ..nlp.bulk import Job
+
+    return Job(
+        url=SecretStr(house.config.database_url),
+        model=model(house.config),
+        version=tagger_version(house.config),
+        touchpoints=journey(house.config),
+        categories=categories(house.config),
+        since=since,
+        moment=house.moment,
+    )
 
 
 def _timetable(house: House, children: Children, tell: Callable[[Did], None]) -> Timetable:
@@ -302,7 +396,7 @@ def _listening(_context: click.Context, _: click.Parameter, value: str | None) -
     "--http",
     metavar="HOST:PORT",
     callback=_listening,
-    help="Answer /health and /ready there (without a HOST: on this machine only).",
+    help="Answer /health, /ready and /unsubscribe there (without a HOST: on this machine only).",
 )
 @opened
 def serve_verb(house: House, *, http: tuple[str, int] | None) -> int:
@@ -310,7 +404,7 @@ def serve_verb(house: House, *, http: tuple[str, int] | None) -> int:
 
     On a terminal it says what it does in sentences, elsewhere in JSON Lines, both on stderr.
     """
-    journal = Journal(house.config, key=house.key, now=house.now)
+    journal = Journal(house.config, now=house.now)
     heart = health.Heart(patience=BEATS * scheduler.TICK.total_seconds())
 
     def tell(done: Did) -> None:
@@ -334,16 +428,43 @@ def _answering(
         yield
         return
     ready = health.Kept(lambda: _readiness(house, journal))
+    pages = {UNSUBSCRIBE: partial(_leaving, house, journal)} if _one_click(house.config) else {}
     try:
-        server = health.Health(where, alive=lambda: heart.alive, ready=ready)
+        server = health.Health(where, alive=lambda: heart.alive, ready=ready, pages=pages)
     except OSError as error:
         raise click.ClickException(
             f"--http {where[0]}:{where[1]}: {error.strerror}; name another HOST:PORT, or end what "
             "listens there."
         ) from error
     with server:
-        journal.say("http", f"{server.url}/health and /ready answer.", url=server.url)
+        paths = " and ".join(["/health", "/ready", *pages])
+        journal.say("http", f"{server.url}{paths} answer.", url=server.url)
         yield
+
+
+def _one_click(config: Config) -> bool:
+    return config.mail is not None and config.mail.unsubscribe_key is not None
+
+
+def _leaving(
+    house: House,
+    journal: Journal,
+    asked: Mapping[str, str],
+    sent: bool,  # noqa: FBT001 - as health calls it
+) -> tuple[HTTPStatus, str]:
+    """The page that ends a reader's digest; the log says that one ended, and not whose."""
+    from ..reports import leaving
+
+    try:
+        page = leaving.answer(
+            house.db, house.config, asked.get("token", ""), now=house.now(), asked=sent
+        )
+    except Exception as error:  # noqa: BLE001 - whatever it is, the caller may ask again
+        journal.fault(error)
+        page = leaving.trouble(house.config)
+    if page.ended:
+        journal.say("unsubscribed", "A reader ended the weekly digest; see `ouvidor subscribers`.")
+    return page.status, page.html
 
 
 def _readiness(house: House, journal: Journal) -> Mapping[str, Any]:

@@ -63,6 +63,7 @@ class AppStore(Collector[AppStoreSettings]):
 
     kind = "app_store"
     traits = frozenset({Trait.PAGED, Trait.NEWEST_FIRST, Trait.CAPPED, Trait.POLLED})
+    reads = ("app", "country")
     Settings = AppStoreSettings
     # A review that slipped between two pages while they moved is found a week later at most.
     reread_after = timedelta(days=7)

@@ -103,6 +103,7 @@ class AppStoreConnect(Collector[AppStoreConnectSettings]):
 
     kind = "app_store_connect"
     traits = frozenset({Trait.PAGED, Trait.NEWEST_FIRST, Trait.POLLED, Trait.WHOLE_LIST})
+    reads = ("app", "territories")
     Settings = AppStoreConnectSettings
     part_of = "country"
     robots = False

@@ -109,6 +109,7 @@ class Cfpb(Collector[CfpbSettings]):
 
     kind = "cfpb"
     traits = frozenset({Trait.PAGED, Trait.POLLED, Trait.WHOLE_LIST})
+    reads = ("company",)
     Settings = CfpbSettings
     categories = CATEGORIES
     robots = False
@@ -218,7 +219,8 @@ class Cfpb(Collector[CfpbSettings]):
                 hit = wire.mapping(each, "complaint")
                 told = wire.mapping(hit.get("_source"), "_source")
                 items.append(_feedback(told))
-                unknown += wire.unknown(hit, _HIT) + wire.unknown(told, _COMPLAINT)
+                unknown.update(wire.unknown(hit, _HIT))
+                unknown.update(wire.unknown(told, _COMPLAINT))
             except ValueError as error:
                 where = f"page {number}, complaint {place}"
                 rejected.append(Rejected(where=where, reason=str(error)))

@@ -194,6 +194,7 @@ class ConsumidorGovBr(Collector[ConsumidorGovBrSettings]):
 
     kind = "consumidor_gov_br"
     traits = frozenset({Trait.WHOLE_FILE, Trait.POLLED})
+    reads = ("company", "path", "urls")
     Settings = ConsumidorGovBrSettings
     part_of = "company"
     categories = CATEGORIES

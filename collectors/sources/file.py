@@ -87,6 +87,7 @@ class File(TableFile[FileSettings]):
     """Any table, its columns mapped by the configuration or found by their names."""
 
     kind = "file"
+    reads = ("path", "columns", "feedback_kind")
     Settings = FileSettings
 
     def parse(self, ask: Ask, answer: Answer, mark: Mapping[str, Any]) -> Iterator[Page]:  # noqa: ARG002 - the path says it all

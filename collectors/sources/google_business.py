@@ -119,6 +119,7 @@ class GoogleBusiness(Collector[GoogleBusinessSettings]):
 
     kind = "google_business"
     traits = frozenset({Trait.PAGED, Trait.NEWEST_FIRST, Trait.POLLED, Trait.WHOLE_LIST})
+    reads = ("locations",)
     Settings = GoogleBusinessSettings
     part_of = "location"
     robots = False

@@ -74,6 +74,7 @@ class GooglePlay(Collector[GooglePlaySettings]):
 
     kind = "google_play"
     traits = frozenset({Trait.PAGED, Trait.NEWEST_FIRST, Trait.POLLED})
+    reads = ("package",)
     Settings = GooglePlaySettings
     robots = False
     # A review that slipped between two pages while they moved is still shown three days later.

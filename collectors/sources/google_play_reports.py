@@ -71,6 +71,7 @@ class GooglePlayReports(Collector[GooglePlayReportsSettings]):
     """Reads the reports that are new or made anew, the oldest first."""
 
     kind = "google_play_reports"
+    reads = ("package", "path", "bucket")
     traits = frozenset({Trait.PAGED, Trait.WHOLE_FILE, Trait.POLLED})
     Settings = GooglePlayReportsSettings
     robots = False

@@ -64,6 +64,7 @@ class GooglePlayWeb(Collector[GooglePlayWebSettings]):
     """Reads from the newest review on."""
 
     kind = "google_play_web"
+    reads = ("package", "country", "language")
     traits = frozenset({Trait.PAGED, Trait.NEWEST_FIRST, Trait.CAPPED, Trait.POLLED})
     Settings = GooglePlayWebSettings
     # A review that slipped between two pages while they moved is found a week later at most.

@@ -3,7 +3,8 @@
 Ten calls a minute, so ``/count`` is asked first and a quiet day costs one call. A complaint lives
 on for weeks (answer, rejoinders, evaluation, moderation, freezing), and each step moves its
 ``last_modification_date``: what changed since the last run, and a day more, is read by id. The
-consumer's name, CPF, e-mail and phone come with every ticket and are left at the door.
+consumer's name, CPF, e-mail and phone come with every ticket: they are dropped at the door, or kept
+sealed where the configuration wants contacts.
 """
 
 from __future__ import annotations
@@ -132,6 +133,7 @@ class ReclameAqui(Collector[ReclameAquiSettings]):
 
     kind = "reclame_aqui"
     traits = frozenset({Trait.PAGED, Trait.POLLED})
+    reads = ("company", "company_page", "client_id")
     Settings = ReclameAquiSettings
     part_of = "company"
     robots = False
@@ -299,6 +301,8 @@ class ReclameAqui(Collector[ReclameAquiSettings]):
             url=self._url(ticket),
             reply=_reply(ticket, name),
             attributes=_life(ticket, name, rating),
+            people=_staff(ticket),
+            contact=_contact(ticket),
             raw=json.dumps(_without_people(ticket, name), ensure_ascii=False),
         )
 
@@ -424,6 +428,43 @@ def _when(ticket: Mapping[str, Any], name: str) -> datetime | None:
 def _name(ticket: Mapping[str, Any]) -> str:
     name = _inner(ticket, "customer").get("name")
     return " ".join(name.split()) if isinstance(name, str) else ""
+
+
+_REACHED: dict[str, tuple[str, ...]] = {
+    "name": ("name",),
+    "email": ("email",),
+    "phone": ("phone_numbers",),
+}
+_REACHED |= {"document": ("cpf", "cnpj")}
+"""What a contact calls it → what the API calls it."""
+
+
+def _contact(ticket: Mapping[str, Any]) -> dict[str, str]:
+    """How the consumer is reached, as the ticket says."""
+    customer = _inner(ticket, "customer")
+    told = {
+        name: ", ".join(each for field in fields for each in _texts(customer.get(field)))
+        for name, fields in _REACHED.items()
+    }
+    return {name: value for name, value in told.items() if value}
+
+
+def _texts(value: object) -> Iterator[str]:
+    """The texts in a value that may be one, a list of them, or none."""
+    for each in value if isinstance(value, list) else [value]:
+        if isinstance(each, str) and each.strip():
+            yield " ".join(each.split())
+
+
+def _staff(ticket: Mapping[str, Any]) -> tuple[str, ...]:
+    """Names of those who work on it: who has it, and who answered."""
+    talk = _dicts(ticket.get("interactions"))
+    people = [_inner(ticket, "user"), *(_inner(each, "responsible") for each in talk)]
+    names = [
+        *(each.get("name") for each in people),
+        *(each.get("responsible_name") for each in talk),
+    ]
+    return tuple(dict.fromkeys(_texts(names)))
 
 
 def _first(value: object) -> str:

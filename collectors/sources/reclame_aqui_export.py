@@ -102,6 +102,7 @@ class ReclameAquiExport(TableFile[ReclameAquiExportSettings]):
     """The export's columns by their names, whatever the layout."""
 
     kind = "reclame_aqui_export"
+    reads = ("path",)
     Settings = ReclameAquiExportSettings
 
     def parse(self, ask: Ask, answer: Answer, mark: Mapping[str, Any]) -> Iterator[Page]:  # noqa: ARG002 - the path says it all

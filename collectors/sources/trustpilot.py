@@ -3,7 +3,8 @@
 The list is in the order of writing, so that an edit or a reply of an old review stays where it is:
 once a day everything is read. Pages are counted from the top, so that rows come twice while others
 arrive. With the application's secret the list for the unit's owner is read in place of the public
-one; what it adds about people (e-mail, order) is kept nowhere.
+one; what it adds about people (e-mail, order) is dropped at the door, or kept sealed where the
+configuration wants contacts.
 """
 
 from __future__ import annotations
@@ -88,6 +89,7 @@ class Trustpilot(Collector[TrustpilotSettings]):
 
     kind = "trustpilot"
     traits = frozenset({Trait.PAGED, Trait.NEWEST_FIRST, Trait.POLLED, Trait.WHOLE_LIST})
+    reads = ("business_unit",)
     Settings = TrustpilotSettings
     part_of = "location"
     robots = False
@@ -265,8 +267,21 @@ def _feedback(data: Mapping[str, Any]) -> Feedback:
         url=f"https://www.trustpilot.com/reviews/{identity}" if known else None,
         reply=_reply(wire.mapping(data.get("companyReply"), "companyReply")),
         attributes=_attributes(data),
+        contact=_contact(data),
         raw=json.dumps({k: v for k, v in data.items() if k not in _PERSONAL}, ensure_ascii=False),
     )
+
+
+def _contact(data: Mapping[str, Any]) -> dict[str, str]:
+    """What an invitation knows of the author: the address it went to and the order it was about."""
+    invitation = wire.mapping(data.get("invitation"), "invitation")
+    found = {
+        "name": wire.text(wire.mapping(data.get("consumer"), "consumer"), "displayName"),
+        "email": wire.text(data, "referralEmail") or wire.text(invitation, "referralEmail"),
+        "order": wire.text(data, "referenceId") or wire.text(invitation, "referenceId"),
+    }
+    reached = found["email"] or found["order"]
+    return {name: value for name, value in found.items() if value} if reached else {}
 
 
 def _moment(data: Mapping[str, Any], name: str) -> datetime | None:

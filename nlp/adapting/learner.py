@@ -34,6 +34,9 @@ _BY_CLAUSE = 0.3
 """What finding the clause that speaks of a touchpoint weighs beside finding the text."""
 _RARE = -2.0
 
+LOWEST = 8
+"""Layers below stay as they are: half the time, and they may be read once for all epochs."""
+
 
 class Encoded(NamedTuple):
     """A lesson as tokens.
@@ -54,19 +57,46 @@ class Encoded(NamedTuple):
 
 
 class Learner(Network):
-    """A network that begins with finished weights and has one more head."""
+    """A network that begins with finished weights and has one more head.
+
+    ``again`` says that it reads each text more than once: what the lower layers make of it is kept.
+    """
 
     def __init__(
-        self, heads: Heads, touchpoints: int, *, exclusive: bool, cache: Path | None
+        self,
+        heads: Heads,
+        touchpoints: int,
+        *,
+        exclusive: bool,
+        cache: Path | None,
+        again: bool = False,
     ) -> None:
-        super().__init__(cache)
+        super().__init__(cache, lowest=LOWEST, adapter=heads.adapter)
         self.start(tuned(heads))
+        self._read: dict[tuple[int, ...], Floats] | None = {} if again else None
         self.exclusive = exclusive
+        for module in self.encoder.modules():
+            if isinstance(module, torch.nn.Dropout):
+                module.p = 0.0  # a tenth of the time, and these courses are short
         if touchpoints:
             width = self.encoder.config.hidden_size
             self.heads["touchpoints"] = torch.nn.Linear(width, touchpoints)
             bias: Any = self.heads["touchpoints"].bias
             torch.nn.init.constant_(bias, 0.0 if exclusive else _RARE)
+
+    def lower(self, rows: Sequence[Sequence[int]]) -> Floats:
+        """(rows, tokens, width) of the layers that do not learn."""
+        if self._read is None:
+            return super().lower(rows)
+        new = [row for row in rows if tuple(row) not in self._read]
+        if new:
+            for row, hidden in zip(new, super().lower(new), strict=True):
+                self._read[tuple(row)] = hidden[: len(row) + 2].astype(np.float16)
+        width = self.encoder.config.hidden_size
+        found = np.zeros((len(rows), max(map(len, rows)) + 2, width), np.float32)
+        for at, row in enumerate(rows):
+            found[at, : len(row) + 2] = self._read[tuple(row)]
+        return found
 
 
 def encoded(

@@ -20,6 +20,10 @@ LEAST = 30
 LEAST_NAMED = 6
 """Lessons about a touchpoint, and as many that are not, before it is learnt."""
 
+_ONE_IN = 7
+"""Of so many lessons one is kept to measure with."""
+_MOST_KEPT = 1000
+
 _MIDDLE_STARS = 3
 _UNWANTED = re.compile(r"[^a-z0-9]+")
 
@@ -120,7 +124,7 @@ def _labels(number: int, row: Mapping[str, Any], name: str) -> list[str] | None:
 
 @dataclass(frozen=True, slots=True)
 class Course:
-    """What is learnt from, what only measures, and which touchpoints are learnt.
+    """What is learnt from, the best first, what only measures, and which touchpoints are learnt.
 
     ``exclusive`` says that every text is about exactly one of the touchpoints.
     ``contradictory`` counts texts that were left out because their labels contradict each other.
@@ -142,7 +146,7 @@ class Course:
 
 
 def course(lessons: Sequence[Lesson], *, most: int) -> Course:
-    """Choose at most ``most`` lessons and keep one in seven apart; the same every time.
+    """Choose at most ``most`` lessons and keep one in seven apart, or 1,000; always the same.
 
     Raises LessonsError where there is nothing to learn, or not enough to know that it helps.
     """
@@ -164,11 +168,31 @@ def course(lessons: Sequence[Lesson], *, most: int) -> Course:
             "all labels are the same, so there is nothing to tell apart; add texts of other "
             "sentiments, stars, topics or touchpoints"
         )
-    kept = max(LEAST // 3, min(len(chosen) // 7, 1000))
-    order = sorted(
-        chosen, key=lambda each: hashlib.sha256(each.text.encode("utf-8", "replace")).digest()
+    taught, kept = _parted(chosen)
+    return Course(taught, kept, names, exclusive, contradictory)
+
+
+def _parted(lessons: Sequence[Lesson]) -> tuple[tuple[Lesson, ...], tuple[Lesson, ...]]:
+    """What teaches, the best first, and what only measures.
+
+    Of what a person looked at one in seven is kept too, however much else there is.
+    """
+    by_lot = sorted(
+        lessons, key=lambda each: hashlib.sha256(each.text.encode("utf-8", "replace")).digest()
     )
-    return Course(tuple(order[kept:]), tuple(order[:kept]), names, exclusive, contradictory)
+    seen = [each for each in by_lot if _looked_at(each)]
+    rest = [each for each in by_lot if not _looked_at(each)]
+    kept = max(LEAST // 3, min(len(lessons) // _ONE_IN, _MOST_KEPT))
+    of_seen = max(min(len(seen) // _ONE_IN, kept // 2), kept - len(rest) // _ONE_IN)
+    of_rest = kept - of_seen
+    return (
+        (*seen[of_seen:], *rest[of_rest:]),
+        (*seen[:of_seen], *rest[:of_rest]),
+    )
+
+
+def _looked_at(lesson: Lesson) -> bool:
+    return lesson.sure or bool(lesson.touchpoints) or bool(lesson.topics)
 
 
 def _agreed(lessons: Iterable[Lesson]) -> tuple[list[Lesson], int]:
@@ -201,9 +225,8 @@ def _frozen(about: Mapping[Any, bool] | None) -> frozenset[Any] | None:
 def _chosen(lessons: Sequence[Lesson], most: int) -> list[Lesson]:
     """Those that a person looked at first, then others; where there are too many, by lot."""
     rng = random.Random(len(lessons))  # noqa: S311 - a repeatable draw, no secret
-    sure = [each for each in lessons if each.sure or each.touchpoints or each.topics]
-    known = set(map(id, sure))
-    rest = [each for each in lessons if id(each) not in known]
+    sure = [each for each in lessons if _looked_at(each)]
+    rest = [each for each in lessons if not _looked_at(each)]
     rng.shuffle(sure)
     rng.shuffle(rest)
     return [*sure, *rest][:most]

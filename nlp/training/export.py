@@ -12,7 +12,7 @@ from safetensors.numpy import save
 
 from ...storage.vocabulary import Sentiment, Topic
 from ..encoder import NAME
-from ..heads import ADAPTER, DESCRIPTION, WEIGHTS
+from ..heads import ADAPTER, DESCRIPTION, WEIGHTS, fingerprint
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -120,6 +120,9 @@ def export(trained: Trained, folder: Path) -> None:
         }
     if trained.base:
         description["base"] = trained.base
+    # As it will be read: numbers of numpy's own kinds are not written as they compare.
+    description = json.loads(json.dumps(description))
+    description["own_sha256"] = fingerprint(description)
     folder.mkdir(parents=True, exist_ok=True)
     (folder / WEIGHTS).write_bytes(packed)
     text = json.dumps(description, indent=1, ensure_ascii=False)

@@ -8,7 +8,7 @@ one the wheel carries.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
@@ -104,20 +104,39 @@ class Network(torch.nn.Module):
     """The encoder with its changes, and the heads on means of its token vectors.
 
     The layers that keep their weights run as they will in use, in 8-bit integers where that is the
-    engine; torch has only the layers that learn. ``cache`` is where the encoder is unpacked.
+    engine; torch has only the layers that learn, from ``lowest`` on. ``cache`` is where the encoder
+    is unpacked, ``adapter`` holds finished changes: those below ``lowest`` stay as they are.
     """
 
-    def __init__(self, cache: Path | None = None) -> None:
+    def __init__(
+        self,
+        cache: Path | None = None,
+        *,
+        lowest: int = LOWEST,
+        adapter: Mapping[str, Floats] | None = None,
+    ) -> None:
         super().__init__()
         threads = torch.get_num_threads()
-        self._lower = engine(None, wheel.read(), layers=(LOWEST,), cache=cache, threads=threads)
+        self._kept = {
+            name: change
+            for name, change in (adapter or {}).items()
+            if int(name.split(".")[1]) < lowest
+        }
+        self._lower = engine(
+            None,
+            wheel.read(),
+            layers=(lowest,),
+            adapter=self._kept,
+            cache=cache,
+            threads=threads,
+        )
         self.encoder = load_model(prepare(cache), depth=LAYERS)
-        del self.encoder.encoder.layer[:LOWEST], self.encoder.embeddings
+        del self.encoder.encoder.layer[:lowest], self.encoder.embeddings
         for weight in self.encoder.parameters():
             weight.requires_grad = False
         self.changes = {
-            f"layer.{layer}.{name}": _adapt(self.encoder.encoder.layer[layer - LOWEST], name)
-            for layer in range(LOWEST, LAYERS)
+            f"layer.{layer}.{name}": _adapt(self.encoder.encoder.layer[layer - lowest], name)
+            for layer in range(lowest, LAYERS)
             for name in ADAPTED
         }
         _steady(self.encoder)
@@ -136,12 +155,16 @@ class Network(torch.nn.Module):
 
     def hidden(self, rows: Sequence[Sequence[int]]) -> torch.Tensor:
         """(rows, tokens, width) of token ids; <s> stands first, padding last."""
-        state = torch.from_numpy(self._lower.hidden(rows))
+        state = torch.from_numpy(self.lower(rows))
         lengths = torch.tensor([len(row) + 2 for row in rows])
         seen = (torch.arange(state.shape[1])[None] < lengths[:, None])[:, None, None]
         for layer in self.encoder.encoder.layer:
             state = layer(state, seen)
         return state
+
+    def lower(self, rows: Sequence[Sequence[int]]) -> Floats:
+        """(rows, tokens, width) of the layers that do not learn."""
+        return self._lower.hidden(rows)
 
     def start(self, learnt: Tuned) -> None:
         """Go on from what was learnt before."""
@@ -161,6 +184,7 @@ class Network(torch.nn.Module):
             for part in ("a", "b")
         }
         heads: dict[str, Any] = dict(self.heads.items())
+        adapter |= self._kept
         return Tuned(adapter, {k: (_array(h.weight), _array(h.bias)) for k, h in heads.items()})
 
 
