@@ -477,9 +477,8 @@ class Timetable:
 
         Both ticks start together, and a digest of nothing would be told instead of the first one.
         """
-        names = [name for name, source in self.config.sources.items() if source.enabled]
-        known = runs.statuses(self.db, names, counted=False)
-        return {each.name for each in known if each.outcome} >= set(names)
+        names = {name for name, source in self.config.sources.items() if source.enabled}
+        return runs.read_before(self.db) >= names
 
     def _tidy(self) -> None:
         """Once a day: what was promised not to be kept goes."""

@@ -347,6 +347,15 @@ def _status(row: Row[Any]) -> SourceStatus:
     )
 
 
+def read_before(db: Database) -> set[str]:
+    """The sources of which a run has ended, however; another one may be at work."""
+    ended = select(t.run.c.id).where(
+        t.run.c.source_id == t.source.c.id, t.run.c.finished_at.is_not(None)
+    )
+    with db.read() as connection:
+        return set(connection.scalars(select(t.source.c.name).where(ended.exists())))
+
+
 def outcomes(db: Database) -> dict[str, dict[str | None, int]]:
     """Source → outcome (None: running) → how many runs ended so."""
     query = (

@@ -444,6 +444,18 @@ def test_readers_cut_short_by_our_end_stay_due(house: Database, now: datetime) -
 
 
 @pytest.mark.slow
+def test_a_source_that_is_just_being_read_holds_no_digest_back(
+    house: Database, now: datetime
+) -> None:
+    for name in ("a", "b"):
+        main(["collect", name, "--now", now.isoformat()])
+    runs.open_run(house, source="a", kind="file", now=now)
+    table = timetable(house, now, [])
+    table.announce()
+    assert "digest" in [done.duty for done in table.work()]
+
+
+@pytest.mark.slow
 def test_a_house_that_has_read_nothing_yet_tells_no_week(house: Database, now: datetime) -> None:
     table = timetable(house, now, [])
     table.announce()

@@ -145,7 +145,7 @@ def digest_slots(number: int, until: datetime) -> list[tuple[datetime, str]]:
         while _week(moment.astimezone(BRAND)) < _week(slot.astimezone(place)):
             moment += HALF  # the brand's week is not over
         if BEGIN - DAY < moment < until:
-            found.append((moment, "{}-W{:02}".format(*_week((moment - 7 * DAY).astimezone(BRAND)))))
+            found.append((moment, "{}-W{:02}".format(*_week(moment.astimezone(BRAND) - 7 * DAY))))
     return found
 
 

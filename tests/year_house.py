@@ -16,7 +16,6 @@ import socket
 import sqlite3
 import subprocess
 import sys
-import time
 import zlib
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -114,7 +113,7 @@ def rhythm_of(name: str) -> str:
         return ""
     if name in {"f00", "f01", "p01"}:
         return CRON_NIGHT
-    often = name[0] not in "fj" or name in {"f02", "f03", "f04", "f05"}
+    often = name in {"a00", "b00", "p00", "f02", "f03"}
     return CRON_DAY if often else CRON_WEEK
 
 
@@ -131,7 +130,7 @@ def reader(number: int) -> dict[str, Any]:
     if zone == "America/New_York":
         # An hour that this zone skips once a year.
         table |= {"digest_day": "sunday", "digest_hour": 2}
-    if number in {10, 20}:
+    if number == 10:
         table["touchpoints"] = ["entrega"]
     return table
 
@@ -325,7 +324,6 @@ class Year:
         self.ticks: list[Tick] = []
         self.done: Counter[str] = Counter()
         self.seen: Counter[str] = Counter()
-        self.cost: Counter[str] = Counter()
         self.struck: list[tuple[Strike, datetime]] = []
         self.by_hand: list[tuple[str, datetime]] = []
         self.quarters: list[Quarter] = []
@@ -371,10 +369,7 @@ class Year:
             self.look(name)
         strike = self._strike(duty)
         if strike is None:
-            began = time.process_time()
-            ended = self.verb(words)
-            self.cost[words[0]] += time.process_time() - began
-            return ended
+            return self.verb(words)
         if strike.how == "real":
             return real()
         self.seen[strike.how] += 1
