@@ -148,7 +148,7 @@ def shell(
         yield found
 
 
-@pytest.mark.slow
+@pytest.mark.ordeal
 def test_each_wrong_source_has_its_sentence_and_the_others_go_on(shell: Shell) -> None:
     said = shell("collect", "--json", "--now", NOW.isoformat())
     assert said.code == 1
@@ -168,7 +168,7 @@ def test_each_wrong_source_has_its_sentence_and_the_others_go_on(shell: Shell) -
         assert secret not in said.out + said.err + later.out
 
 
-@pytest.mark.slow
+@pytest.mark.ordeal
 def test_check_says_of_each_what_a_run_would_say(shell: Shell) -> None:
     said = shell("check", "--json", "--now", NOW.isoformat())
     assert said.code == 1

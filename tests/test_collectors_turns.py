@@ -72,7 +72,7 @@ def sources(url: str, delay: float | None) -> str:
     )
 
 
-@pytest.mark.slow
+@pytest.mark.ordeal
 def test_three_sources_of_one_host_are_one_polite_guest(shell: Shell) -> None:
     with Counting() as brand:
         shell.configure(sources(brand.url, DELAY))
@@ -84,7 +84,7 @@ def test_three_sources_of_one_host_are_one_polite_guest(shell: Shell) -> None:
     assert brand.rate <= 1 / (DELAY * HARDLY)
 
 
-@pytest.mark.slow
+@pytest.mark.ordeal
 def test_without_a_delay_nobody_waits_for_a_turn(shell: Shell) -> None:
     with Counting() as brand:
         shell.configure(sources(brand.url, None))

@@ -26,7 +26,7 @@ from ouvidor.scheduler import Did, Timetable, in_turn
 from ouvidor.storage import tables as t
 from ouvidor.storage.database import Database, open_database
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.ordeal
 
 FOR_EVER = "timeout = 240\nretries = 10\n"
 

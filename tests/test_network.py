@@ -100,7 +100,7 @@ def port_of(server: StandIn) -> str:
     return server.url.rpartition(":")[2]
 
 
-@pytest.mark.slow
+@pytest.mark.ordeal
 @pytest.mark.parametrize("host", ["127.1", "2130706433", "0x7f000001"])
 def test_another_way_to_write_an_address_leads_nowhere(
     shell: Shell, inner: StandIn, host: str
@@ -112,7 +112,7 @@ def test_another_way_to_write_an_address_leads_nowhere(
     assert sum(inner.requests.values()) == 0
 
 
-@pytest.mark.slow
+@pytest.mark.ordeal
 def test_a_name_of_the_web_may_not_lead_inside(shell: Shell, inner: StandIn, names: Names) -> None:
     names.answers["feed.example.com"] = ["127.0.0.1"]
     table = f'[sources.loja]\nbase_url = "http://feed.example.com:{port_of(inner)}"\n{APP}'
@@ -125,7 +125,7 @@ def test_a_name_of_the_web_may_not_lead_inside(shell: Shell, inner: StandIn, nam
     assert sum(inner.requests.values()) > 0
 
 
-@pytest.mark.slow
+@pytest.mark.ordeal
 def test_a_name_that_changes_is_looked_at_each_time(
     shell: Shell, inner: StandIn, names: Names, monkeypatch: pytest.MonkeyPatch
 ) -> None:
