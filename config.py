@@ -448,6 +448,7 @@ class Privacy(Kept):
     contact_days: int = Field(default=90, ge=1, le=MOST_DAYS)
     keep_contacts: bool = False
     audit_days: int = Field(default=730, ge=30, le=MOST_DAYS)
+    mail_days: int = Field(default=90, ge=1, le=MOST_DAYS)
 
 
 class Config(Table):

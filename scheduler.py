@@ -489,6 +489,7 @@ class Timetable:
             self.db,
             limits=self.config.limits,
             audit_kept=timedelta(days=self.config.privacy.audit_days),
+            mail_kept=timedelta(days=self.config.privacy.mail_days),
             now=now,
         )
         audit.note(self.db, "retention", by=me(), at=now, about=done.counts())

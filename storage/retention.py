@@ -65,11 +65,17 @@ class Dropped:
 
 
 def tidy(
-    db: Database, *, limits: Callable[[str], Limits], audit_kept: timedelta, now: datetime
+    db: Database,
+    *,
+    limits: Callable[[str], Limits],
+    audit_kept: timedelta,
+    mail_kept: timedelta,
+    now: datetime,
 ) -> Dropped:
     """Drop what its source's limits no longer let us keep. May be broken off and run again.
 
-    ``limits`` is asked for each source by name.
+    ``limits`` is asked for each source by name; ``mail_kept`` is how long a sent message keeps its
+    bytes. That it was sent, and to whom, stays.
     """
     done, emptied = Dropped(), False
     with db.read() as connection:
@@ -80,6 +86,7 @@ def tidy(
         _tidy_source(db, row.id, of_source, done, now)
     if emptied:
         done.messages = _unquote(db)
+    done.messages += _empty_sent(db, now - mail_kept)
     with _erasing(db) as connection:
         done.audit = audit.drop(connection, before=now - audit_kept)
     _flush(db)
@@ -211,6 +218,21 @@ def _unquote(db: Database) -> int:
                 connection.execute(update(t.message).where(message.id == row.id).values(gone))
             done += 1
     return done
+
+
+def _empty_sent(db: Database, before: datetime) -> int:
+    """Let go of the bytes of what was sent long ago; returns how many messages."""
+    message = t.message.c
+    old = (message.state == "sent") & (message.sent_at < before) & (message.body != b"")
+    done = 0
+    while True:
+        with _erasing(db) as connection:
+            ids = list(connection.scalars(select(message.id).where(old).limit(_SLICE)))
+            gone = update(t.message).where(message.id.in_(ids)).values(body=b"", quoted=[])
+            connection.execute(gone)
+        done += len(ids)
+        if len(ids) < _SLICE:
+            return done
 
 
 def _any_emptied(db: Database, ids: Sequence[int]) -> bool:

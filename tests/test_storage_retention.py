@@ -112,12 +112,18 @@ def house(db: Database) -> Iterator[Database]:
                 now=WRITTEN,
                 quoted=quoted,
             )
-        connection.execute(t.message.update().values(state="sent"))
+        connection.execute(t.message.update().values(state="sent", sent_at=WRITTEN))
     return db
 
 
 def tidied(db: Database, now: datetime, **limits: Limits) -> Dropped:
-    return tidy(db, limits=lambda name: limits.get(name, NOTHING), audit_kept=730 * DAY, now=now)
+    return tidy(
+        db,
+        limits=lambda name: limits.get(name, NOTHING),
+        audit_kept=730 * DAY,
+        mail_kept=50_000 * DAY,
+        now=now,
+    )
 
 
 def counted(db: Database) -> list[tuple[object, ...]]:
@@ -144,6 +150,31 @@ def test_without_limits_nothing_goes(house: Database) -> None:
     before = [said_of(house, number) for number in (1, 2, 3)]
     assert tidied(house, WRITTEN + 40_000 * DAY).counts() == {}
     assert [said_of(house, number) for number in (1, 2, 3)] == before
+
+
+def test_what_was_sent_long_ago_keeps_no_bytes(house: Database) -> None:
+    def lengths(now: datetime) -> list[int]:
+        tidy(house, limits=lambda _: NOTHING, audit_kept=730 * DAY, mail_kept=90 * DAY, now=now)
+        with house.read() as connection:
+            query = select(t.message.c.body, t.message.c.state).order_by(t.message.c.id)
+            rows = connection.execute(query).all()
+        assert {row.state for row in rows} == {"sent", "waiting"}
+        return [len(row.body) for row in rows]
+
+    with house.write() as connection:
+        outbox.put(
+            connection,
+            key="digest:a:3",
+            channel="mail",
+            recipient="a@loja.example",
+            subject="waits",
+            body=b"waits",
+            now=WRITTEN,
+            quoted=[],
+        )
+    assert lengths(WRITTEN + 90 * DAY) == [29, 29, 5]
+    assert lengths(WRITTEN + 91 * DAY) == [0, 0, 5]
+    assert outbox.counts(house) == {"sent": 2, "waiting": 1}
 
 
 def test_words_go_by_source_and_counts_stay(house: Database) -> None:
