@@ -40,21 +40,33 @@ def postgresql(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         server.cleanup()
 
 
+@pytest.fixture
+def on_server(postgresql: str) -> Iterator[Callable[[], str]]:
+    """Makes empty databases on the server of this test session; they go when the test ends."""
+    admin = create_engine(postgresql, isolation_level="AUTOCOMMIT")
+    names: list[str] = []
+
+    def make() -> str:
+        names.append(f"t{uuid.uuid4().hex}")
+        with admin.connect() as connection:
+            connection.execute(text(f"CREATE DATABASE {names[-1]}"))
+        url = postgresql.replace("/postgres?", f"/{names[-1]}?")
+        return url.replace("postgresql+psycopg", "postgresql")
+
+    yield make
+    with admin.connect() as connection:
+        for name in names:
+            connection.execute(text(f"DROP DATABASE {name} WITH (FORCE)"))
+    admin.dispose()
+
+
 @pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.slow)])
-def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     """The URL of an empty database; every test that asks runs on both kinds."""
     if request.param == "sqlite":
-        yield f"sqlite:///{tmp_path / 'ouvidor.db'}"
-        return
-    server = request.getfixturevalue("postgresql")
-    name = f"t{uuid.uuid4().hex}"
-    admin = create_engine(server, isolation_level="AUTOCOMMIT")
-    with admin.connect() as connection:
-        connection.execute(text(f"CREATE DATABASE {name}"))
-    yield server.replace("/postgres?", f"/{name}?").replace("postgresql+psycopg", "postgresql")
-    with admin.connect() as connection:
-        connection.execute(text(f"DROP DATABASE {name} WITH (FORCE)"))
-    admin.dispose()
+        return f"sqlite:///{tmp_path / 'ouvidor.db'}"
+    made: str = request.getfixturevalue("on_server")()
+    return made
 
 
 @pytest.fixture

@@ -7,7 +7,6 @@ import json
 import signal
 import subprocess
 import sys
-import uuid
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from datetime import datetime, timedelta
@@ -17,7 +16,7 @@ from typing import Any
 import pytest
 from bad_input import Shell
 from filled import fill
-from sqlalchemy import create_engine, delete, func, insert, select, text, update
+from sqlalchemy import delete, func, insert, select, update
 
 from ouvidor.storage import moving, upkeep
 from ouvidor.storage import tables as t
@@ -44,20 +43,12 @@ def opened() -> Iterator[Open]:
 
 
 @pytest.fixture(params=["to a file", pytest.param("to a server", marks=pytest.mark.slow)])
-def other_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+def other_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     """Where a move goes; beside `database_url` it makes four ways."""
     if request.param == "to a file":
-        yield f"sqlite:///{tmp_path / 'new.db'}"
-        return
-    server = request.getfixturevalue("postgresql")
-    name = f"m{uuid.uuid4().hex}"
-    admin = create_engine(server, isolation_level="AUTOCOMMIT")
-    with admin.connect() as connection:
-        connection.execute(text(f"CREATE DATABASE {name}"))
-    yield server.replace("/postgres?", f"/{name}?").replace("postgresql+psycopg", "postgresql")
-    with admin.connect() as connection:
-        connection.execute(text(f"DROP DATABASE {name} WITH (FORCE)"))
-    admin.dispose()
+        return f"sqlite:///{tmp_path / 'new.db'}"
+    made: str = request.getfixturevalue("on_server")()
+    return made
 
 
 @pytest.fixture
