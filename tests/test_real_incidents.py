@@ -79,7 +79,7 @@ def filled(days: dict[date, list[int]]) -> list[Day]:
     return [Day(day, *days.get(day, [0, 0]), observed=True) for day in span]
 
 
-@pytest.mark.slow
+@pytest.mark.ordeal
 @pytest.mark.parametrize("stream", KEYS)
 def test_incidents_are_found_at_once_and_praise_stays_silent(corpus: Path, stream: str) -> None:
     series = series_of(corpus, stream)
@@ -140,7 +140,7 @@ def ouvidor(folder: Path, *words: str) -> str:
     return done.stdout
 
 
-@pytest.mark.slow
+@pytest.mark.ordeal
 @pytest.mark.timeout(300)
 def test_the_whole_program_finds_the_incident_in_tagged_texts(corpus: Path, tmp_path: Path) -> None:
     (tmp_path / "ouvidor.toml").write_text(CONFIG)

@@ -42,7 +42,7 @@ def opened() -> Iterator[Open]:
         each.close()
 
 
-@pytest.fixture(params=["to a file", pytest.param("to a server", marks=pytest.mark.slow)])
+@pytest.fixture(params=["to a file", pytest.param("to a server", marks=pytest.mark.ordeal)])
 def other_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     """Where a move goes; beside `database_url` it makes four ways."""
     if request.param == "to a file":
