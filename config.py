@@ -543,8 +543,8 @@ def unknown(name: str, known: Iterable[str]) -> str:
     """The rest of a sentence about a name nobody knows: the likeliest one, and all of them."""
     names = sorted(known)
     close = difflib.get_close_matches(name, names, n=1)
-    hint = f"did you mean {close[0]!r}? " if close else ""
-    return f"which is unknown; {hint}Known: {', '.join(names) or 'none yet'}"
+    hint = f"did you mean {close[0]!r}? Known" if close else "known"
+    return f"which is unknown; {hint}: {', '.join(names) or 'none yet'}"
 
 
 def _model_at(model: type[BaseModel] | None, path: tuple[object, ...]) -> type[BaseModel] | None:

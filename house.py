@@ -326,7 +326,8 @@ def known(name: str, names: Iterable[str], what: str) -> str:
     """The name, if it is one of those; raises click.BadParameter with the likeliest one."""
     names = list(names)
     if name not in names:
-        raise click.BadParameter(f"{what} {name!r}, {unknown(name, names)}.")
+        rest = unknown(name, names).removeprefix("which ")
+        raise click.BadParameter(f"{what} {name!r} {rest}.")
     return name
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from zoneinfo import ZoneInfo
 
 import pytest
+from bad_input import Shell
 from sqlalchemy import create_engine, text
 
 from ouvidor.storage.database import Database, open_database
@@ -75,6 +76,14 @@ def db(database_url: str) -> Iterator[Database]:
     database = open_database(database_url)
     yield database
     database.close()
+
+
+@pytest.fixture
+def shell(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> Shell:
+    """The command line in an empty folder."""
+    return Shell(tmp_path, capsys, monkeypatch)
 
 
 @pytest.fixture

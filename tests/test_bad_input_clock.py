@@ -7,7 +7,6 @@ import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
 from datetime import date, datetime, timedelta
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -18,13 +17,6 @@ from ouvidor.demo.server import StandIn
 HOUR = timedelta(hours=1)
 T = datetime.fromisoformat("2026-10-05T00:30-03:00")
 """Half an hour into a Monday: an hour earlier it is another day and another week."""
-
-
-@pytest.fixture
-def shell(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> Shell:
-    return Shell(tmp_path, capsys, monkeypatch)
 
 
 @pytest.fixture

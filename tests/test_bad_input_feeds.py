@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from datetime import datetime, timedelta
 from http import HTTPStatus
-from pathlib import Path
 from threading import Event, Thread
 
 import pytest
@@ -27,13 +26,6 @@ KINDS = {
     "queixas": 'kind = "file"\npath = "files/reclamacoes.jsonl"\n'
     '[sources.queixas.columns]\nid = "id"\ntext = "texto"\npublished_at = "criado_em"\n',
 }
-
-
-@pytest.fixture
-def shell(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> Shell:
-    return Shell(tmp_path, capsys, monkeypatch)
 
 
 @pytest.fixture

@@ -16,13 +16,6 @@ from bad_input import BRAND, HEAD, LATER, MORE, NOW, ROWS, Shell, texts
 GOOD = (HEAD + ROWS + MORE).encode()
 
 
-@pytest.fixture
-def shell(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> Shell:
-    return Shell(tmp_path, capsys, monkeypatch)
-
-
 LATIN = (HEAD + ROWS + MORE).encode("cp1252")
 NOISE = bytes(range(256)) * 40
 NAMELESS = "numero,quando\n1,2026-10-01\n"

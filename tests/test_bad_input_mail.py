@@ -9,7 +9,6 @@ import socket
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime, timedelta
-from pathlib import Path
 
 import pytest
 from aiosmtpd.controller import Controller
@@ -22,13 +21,6 @@ pytestmark = pytest.mark.slow
 
 PEOPLE = ("ana", "bento", "carla")
 START = datetime.fromisoformat(NOW)
-
-
-@pytest.fixture
-def shell(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> Shell:
-    return Shell(tmp_path, capsys, monkeypatch)
 
 
 async def take() -> str:

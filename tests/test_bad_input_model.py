@@ -16,15 +16,12 @@ COMMAND = ("annotate", "--now", NOW, "--json")
 
 
 @pytest.fixture
-def shell(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> Shell:
+def shell(shell: Shell, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Shell:
     """A house with two answers that wait for the tagger, and a cache of its own."""
-    found = Shell(tmp_path, capsys, monkeypatch)
     monkeypatch.setenv("OUVIDOR_CACHE", str(tmp_path / "cache"))
-    found.write("a.csv", HEAD + ROWS)
-    assert found("import", "a.csv", "--source", "pesquisa", "--now", NOW).code == 0
-    return found
+    shell.write("a.csv", HEAD + ROWS)
+    assert shell("import", "a.csv", "--source", "pesquisa", "--now", NOW).code == 0
+    return shell
 
 
 def tagged(shell: Shell) -> list[tuple[str, str]]:

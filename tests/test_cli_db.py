@@ -22,12 +22,9 @@ ALL = {"Ótimo", "Péssimo"}
 
 
 @pytest.fixture
-def shell(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> Shell:
-    found = Shell(tmp_path, capsys, monkeypatch)
-    found.write("a.csv", HEAD + ROWS)
-    return found
+def shell(shell: Shell) -> Shell:
+    shell.write("a.csv", HEAD + ROWS)
+    return shell
 
 
 @pytest.fixture

@@ -61,14 +61,11 @@ digest_hour = 9
 
 
 @pytest.fixture
-def shell(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> Shell:
-    found = Shell(tmp_path, capsys, monkeypatch)
+def shell(shell: Shell, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Shell:
     for name in ("SENHA_SEGREDO", "CHAT_SEGREDO", "CONTA_SEGREDO"):
         monkeypatch.setenv(name, "um segredo de verdade")
     (tmp_path / "ouvidor.toml").write_text(CONFIGURATION)
-    return found
+    return shell
 
 
 def test_nothing_of_a_filled_house_is_told(

@@ -13,7 +13,6 @@ from collections.abc import Iterator
 from concurrent.futures import Future
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 
 import pytest
 from bad_input import Shell
@@ -74,13 +73,10 @@ def silence() -> Iterator[HalfOpen]:
 
 
 @pytest.fixture
-def shell(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> Shell:
-    found = Shell(tmp_path, capsys, monkeypatch)
+def shell(shell: Shell) -> Shell:
     for name in ("good0", "good1", "good2", "fine", "zfine"):
-        found.write(f"{name}.csv", "id,data,nota,comentario\n1,2026-10-01,5,Bom\n")
-    return found
+        shell.write(f"{name}.csv", "id,data,nota,comentario\n1,2026-10-01,5,Bom\n")
+    return shell
 
 
 def hanging(name: str, server: HalfOpen) -> str:

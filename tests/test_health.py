@@ -11,7 +11,6 @@ import subprocess
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
-from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -143,13 +142,10 @@ def test_the_database_is_not_asked_at_every_question() -> None:
 
 
 @pytest.fixture
-def shell(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> Shell:
-    found = Shell(tmp_path, capsys, monkeypatch)
-    found.configure('[sources.a]\nkind = "file"\npath = "a.csv"\n')
-    found.write("a.csv", "id,data,nota,comentario\n")
-    return found
+def shell(shell: Shell) -> Shell:
+    shell.configure('[sources.a]\nkind = "file"\npath = "a.csv"\n')
+    shell.write("a.csv", "id,data,nota,comentario\n")
+    return shell
 
 
 @contextmanager

@@ -60,13 +60,6 @@ def test_only_what_says_where_it_leads_may_lead_inside() -> None:
 
 
 @pytest.fixture
-def shell(
-    tmp_path: object, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> Shell:
-    return Shell(tmp_path, capsys, monkeypatch)  # type: ignore[arg-type]
-
-
-@pytest.fixture
 def inner() -> Iterator[StandIn]:
     """Something inside the network that only this machine may reach."""
     with StandIn(NOW) as server:

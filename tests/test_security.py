@@ -43,13 +43,6 @@ def test_every_test_that_the_page_names_is_one() -> None:
 
 
 @pytest.fixture
-def shell(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> Shell:
-    return Shell(tmp_path, capsys, monkeypatch)
-
-
-@pytest.fixture
 def source() -> Iterator[StandIn]:
     with StandIn(NOW) as server:
         yield server

@@ -230,13 +230,6 @@ def test_nobody_writes_into_the_old_house_meanwhile(
     assert refused == len(TABLES)
 
 
-@pytest.fixture
-def shell(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> Shell:
-    return Shell(tmp_path, capsys, monkeypatch)
-
-
 def test_the_verb_moves_and_the_old_file_stays(shell: Shell, now: datetime) -> None:
     with closing(open_database(f"sqlite:///{shell.folder / 'ouvidor.db'}")) as db:
         fill(db)

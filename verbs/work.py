@@ -278,8 +278,6 @@ def annotate_verb(
         raise click.UsageError("--workers goes with --ray; add --ray, or leave it away.")
     if cluster is not None and limit is not None:
         raise click.UsageError("--limit does not go with --ray; leave one of them away.")
-    if again:
-        house.note("annotate again")
     if cluster is None:
         done = _tag_here(house, limit, again=again)
     else:
@@ -302,6 +300,7 @@ def _tag_here(house: House, limit: int | None, *, again: bool) -> Annotated:
     from ..nlp.annotate import Annotated, annotate
 
     if again:
+        house.note("annotate again")
         tags.request_again(house.db)
     waiting = untagged(house.db, house.config)
     if not waiting:
@@ -321,6 +320,8 @@ def _tag_in_bulk(house: House, cluster: str, many: int | None, *, again: bool) -
     from ..nlp import bulk
 
     bulk.refuse(house.db)
+    if again:
+        house.note("annotate again")
     now = house.now()
     since = tags.begin_again(house.db, now) if again else None
     if since and since < now:

@@ -166,23 +166,6 @@ def _names(plan: Plan) -> None:
     socket.getaddrinfo = getaddrinfo
 
 
-def _tomorrow(folder: str) -> None:
-    """The program as its next release will be: one more version, and that is its head."""
-    from ouvidor.storage import database, migrations
-
-    original = migrations._config
-
-    def config() -> Any:
-        made = original()
-        own = Path(migrations.__file__).parent / "versions"
-        made.set_main_option("version_locations", f"{own}{os.pathsep}{folder}")
-        return made
-
-    migrations._config = config
-    [newest] = Path(folder).glob("*.py")
-    database.HEAD = newest.stem
-
-
 def _speak_into(output: str) -> None:
     for number, tail in ((1, "out"), (2, "err")):
         handle = os.open(f"{output}.{tail}", os.O_CREAT | os.O_WRONLY | os.O_TRUNC, 0o600)
@@ -200,7 +183,9 @@ def live(plan: Plan) -> None:
     _names(plan)
     _small_pages()
     if plan.versions:
-        _tomorrow(plan.versions)
+        from meeting_child import one_more_migration
+
+        one_more_migration(plan.versions)
     if plan.sabotage:
         from faults.sabotage import SABOTEURS
 
