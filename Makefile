@@ -14,7 +14,7 @@ WORKERS ?= 2
 PYTEST = OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n $(WORKERS)
 
 .DEFAULT_GOAL := help
-.PHONY: help install develop demo test check lint types audit ordeal faults bench train clean
+.PHONY: help install develop demo test check lint types audit server ordeal faults bench train clean
 
 help: ## show the targets
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-9s %s\n", $$1, $$2}'
@@ -58,6 +58,9 @@ check: lint types ## lint, types and fast tests: before every commit
 
 test: develop ## all tests
 	$(PYTEST) --dist loadscope -m "not ordeal"
+
+server: develop ## the tests that take a SQLite file, on a PostgreSQL server
+	$(PYTEST) --dist loadscope -m "not ordeal" --server
 
 ordeal: develop ## kill rounds, random histories, soak
 	$(PYTEST) -m ordeal

@@ -22,6 +22,7 @@ from .week import AlertLine, Replies, SourceWeek, Trust, Turn
 
 WORST = 3
 _CANDIDATES = 25
+_TINY = 1e-6
 _CONTENT_STARS = 4
 _UNHAPPY_STARS = 2
 
@@ -253,9 +254,14 @@ def _saying(
         )
         .select_from(origin)
         .where(*conditions)
-        .order_by(func.round(order * 50), t.feedback.c.stars, t.feedback.c.id)
+        .order_by(_rank(order), t.feedback.c.stars.nulls_first(), t.feedback.c.id)
         .limit(_CANDIDATES)
     )
+
+
+def _rank(order: Any) -> Any:
+    """In steps of a fiftieth. What lies half-way is rounded up: databases differ there."""
+    return func.round(order * 50 + _TINY)
 
 
 def _spans(subject: Any) -> list[Any]:
@@ -317,9 +323,10 @@ def _grouped(connection: Connection, span: Span, column: Any) -> list[tuple[str,
         .select_from(t.feedback.join(t.annotation))
         .where(span.here)
         .group_by(column)
-        .order_by(func.count().desc(), column)
     )
-    return [(name, count) for name, count in connection.execute(query)]
+    found = [(name, count) for name, count in connection.execute(query)]
+    # Sorted here: a server sorts words by the rules of some language.
+    return sorted(found, key=lambda each: (-each[1], each[0] or ""))
 
 
 def _source_weeks(span: Span, rows: Sequence[SeriesDay]) -> list[SourceWeek]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
+from operator import itemgetter
 from statistics import median
 from typing import TYPE_CHECKING, Any
 
@@ -42,7 +43,7 @@ def sites(span: Span) -> list[SiteWeek]:
 
 def _complaining(connection: Connection, span: Span) -> list[tuple[int, str]]:
     """Sources whose latest feedback is a complaint: a source brings one kind."""
-    query = select(t.source.c.id, t.source.c.name).where(span.chosen).order_by(t.source.c.name)
+    query = select(t.source.c.id, t.source.c.name).where(span.chosen)
     latest = (
         select(t.feedback.c.kind)
         .where(t.feedback.c.source_id == t.source.c.id, t.feedback.c.day <= span.until)
@@ -51,7 +52,7 @@ def _complaining(connection: Connection, span: Span) -> list[tuple[int, str]]:
         .scalar_subquery()
     )
     rows = connection.execute(query.where(latest == Kind.COMPLAINT))
-    return [(row.id, row.name) for row in rows]
+    return sorted(((row.id, row.name) for row in rows), key=itemgetter(1))
 
 
 def _site(connection: Connection, span: Span, source_id: int, name: str) -> SiteWeek:

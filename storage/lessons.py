@@ -41,7 +41,9 @@ def told(db: Database, *, most: int) -> Iterator[Told]:
             or_(feedback.title != "", feedback.text != ""),
             or_(feedback.stars.is_not(None), feedback.id.in_(judged)),
         )
-        .order_by(feedback.id.in_(judged).desc(), feedback.day.desc(), feedback.id.desc())
+        .order_by(
+            feedback.id.in_(judged).desc(), feedback.day.desc().nulls_last(), feedback.id.desc()
+        )
         .limit(most)
     )
     with db.read() as connection:

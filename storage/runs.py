@@ -319,12 +319,12 @@ def statuses(
         .outerjoin(t.run, t.run.c.id == latest.c.run_id)
         .outerjoin(counts, counts.c.source_id == t.source.c.id)
         .outerjoin(covered, covered.c.source_id == t.source.c.id)
-        .order_by(t.source.c.name)
     )
     if names is not None:
         query = query.where(t.source.c.name.in_(names))
     with db.read() as connection:
-        return [_status(row) for row in connection.execute(query)]
+        found = [_status(row) for row in connection.execute(query)]
+    return sorted(found, key=lambda each: each.name)
 
 
 def _status(row: Row[Any]) -> SourceStatus:

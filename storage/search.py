@@ -95,7 +95,8 @@ class Shown:
 
 def search(db: Database, wanted: Wanted, *, limit: int | None = None) -> Iterator[Found]:
     """Feedback that fits, the newest first, a page at a time."""
-    query = _matching(wanted).order_by(t.feedback.c.day.desc(), t.feedback.c.id.desc())
+    newest = t.feedback.c.day.desc().nulls_last()
+    query = _matching(wanted).order_by(newest, t.feedback.c.id.desc())
     if limit is not None:
         query = query.limit(limit)
     with db.read() as connection:

@@ -231,11 +231,11 @@ def themes(db: Database, week: date) -> list[Theme]:
 
 def postures(db: Database, week: date) -> list[Posture]:
     """The traits that were studied in the week that begins on a Monday."""
-    order = (t.posture.c.touchpoint, t.posture.c.trait)
-    query = select(t.posture).where(t.posture.c.week == week).order_by(*order)
+    query = select(t.posture).where(t.posture.c.week == week)
     with db.read() as connection:
         rows = connection.execute(query).mappings().all()
-    return [Posture(**_fields(row, "week")) for row in rows]
+    found = [Posture(**_fields(row, "week")) for row in rows]
+    return sorted(found, key=lambda each: (each.touchpoint, each.trait))
 
 
 def _fields(row: Mapping[Any, Any], *other: str) -> dict[str, Any]:

@@ -5,15 +5,14 @@ from __future__ import annotations
 import os
 import signal
 import tempfile
-import uuid
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
 import pytest
+import stored
 from bad_input import Shell
-from sqlalchemy import create_engine, text
 
 from ouvidor.storage.database import Database, open_database
 from ouvidor.storage.feedback import Door
@@ -25,6 +24,39 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 
 NOW = datetime(2026, 10, 5, 15, tzinfo=UTC)
 """A Monday noon in São Paulo."""
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--server",
+        action="store_true",
+        help="keep the installations of all tests on a PostgreSQL server, in place of SQLite",
+    )
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """On a server go the tests that would take SQLite; what is about its file stays away."""
+    if not config.getoption("--server"):
+        return
+    kept = [item for item in items if _moves(item)]
+    config.hook.pytest_deselected(items=[item for item in items if not _moves(item)])
+    items[:] = kept
+
+
+def _moves(item: pytest.Item) -> bool:
+    asked: list[str] = getattr(item, "fixturenames", [])
+    return bool({"tmp_path", "tmp_path_factory"} & set(asked)) and not (
+        {"database_url", "db"} & set(asked) or item.get_closest_marker("sqlite")
+    )
+
+
+@pytest.fixture(autouse=True)
+def _on_server(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With ``--server`` the program finds an empty database there, whatever its house."""
+    if request.config.getoption("--server"):
+        make = request.getfixturevalue("on_server")
+        stored.begin(make)
+        monkeypatch.setenv(stored.VARIABLE, make())
 
 
 @pytest.fixture(scope="session")
@@ -44,21 +76,8 @@ def postgresql(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 @pytest.fixture
 def on_server(postgresql: str) -> Iterator[Callable[[], str]]:
     """Makes empty databases on the server of this test session; they go when the test ends."""
-    admin = create_engine(postgresql, isolation_level="AUTOCOMMIT")
-    names: list[str] = []
-
-    def make() -> str:
-        names.append(f"t{uuid.uuid4().hex}")
-        with admin.connect() as connection:
-            connection.execute(text(f"CREATE DATABASE {names[-1]}"))
-        url = postgresql.replace("/postgres?", f"/{names[-1]}?")
-        return url.replace("postgresql+psycopg", "postgresql")
-
-    yield make
-    with admin.connect() as connection:
-        for name in names:
-            connection.execute(text(f"DROP DATABASE {name} WITH (FORCE)"))
-    admin.dispose()
+    with stored.databases_on(postgresql) as make:
+        yield make
 
 
 @pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.slow)])

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-import sqlite3
 from collections.abc import Iterator
-from contextlib import closing
 from datetime import date, datetime, timedelta
 from typing import Any
 
 import pytest
 from bad_input import Shell
+from stored import asked
 
 from ouvidor.demo.server import StandIn
 
@@ -32,8 +31,7 @@ def at(moment: datetime) -> tuple[str, str]:
 def rows(shell: Shell, table: str, *columns: str) -> list[tuple[Any, ...]]:
     """A table as it is, for what no verb shows."""
     query = f"SELECT {', '.join(columns)} FROM {table} ORDER BY 1, 2"
-    with closing(sqlite3.connect(shell.folder / "ouvidor.db")) as database:
-        return database.execute(query).fetchall()
+    return asked(shell.folder, query)
 
 
 def collected(shell: Shell, brand: StandIn, ours: list[datetime], theirs: list[datetime]) -> Any:

@@ -18,6 +18,8 @@ from sqlalchemy import create_engine, text
 
 from ouvidor.storage.database import BUSY_SECONDS
 
+pytestmark = pytest.mark.sqlite  # what is for both is asked on both here
+
 ALL = {"Ótimo", "Péssimo", "Atrasou", "Bom"}
 COMMAND = ("import", "a.csv", "--source", "pesquisa", "--now", LATER)
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import getpass
 import json
-import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
 from datetime import UTC, date, datetime, timedelta
@@ -16,6 +15,7 @@ import pytest
 from bad_input import BRAND, Said, Shell
 from hostile import HOSTILE
 from sqlalchemy import update
+from stored import asked, stored_in
 from test_collectors_reclame_aqui import END
 from test_storage_retention import judged
 
@@ -121,8 +121,7 @@ def test_contacts_are_kept_sealed_and_shown_on_request(
     monkeypatch.setenv("OUVIDOR_KEY", KEY)
 
     assert shell("person", "forget", contact["name"]).code == 0
-    with closing(sqlite3.connect(shell.folder / "ouvidor.db")) as database:
-        ids = {row[0] for row in database.execute("SELECT feedback_id FROM contact")}
+    ids = {number for (number,) in asked(shell.folder, "SELECT feedback_id FROM contact")}
     assert 1 not in ids
     assert ids
 
@@ -194,7 +193,7 @@ def test_each_decision_about_an_alert_is_noted(shell: Shell) -> None:
         severity=Severity.WARNING,
         score=7.0,
     )
-    with closing(open_database(f"sqlite:///{shell.folder / 'ouvidor.db'}")) as db:
+    with closing(open_database(stored_in(shell.folder))) as db:
         for touchpoint in ("entrega", "loja"):
             with db.write() as connection:
                 alerts.open_alert(
@@ -226,7 +225,7 @@ def test_each_decision_about_an_alert_is_noted(shell: Shell) -> None:
 @pytest.mark.slow
 def test_what_the_tagger_is_taught_is_noted(shell: Shell) -> None:
     read(shell, '[touchpoints.entrega]\nname = "Entrega"\nstage = "after"\ntopics = ["delivery"]\n')
-    with closing(open_database(f"sqlite:///{shell.folder / 'ouvidor.db'}")) as db:
+    with closing(open_database(stored_in(shell.folder))) as db:
         at = datetime.now(UTC)
         waiting = annotations.claim(db, limit=9, now=at, worker="h:1:x", lease=timedelta(hours=1))
         annotations.save(db, [(each, judged(each)) for each in waiting], now=at)
@@ -248,6 +247,7 @@ def test_what_was_refused_is_no_deed(shell: Shell) -> None:
     assert noted(shell) == []
 
 
+@pytest.mark.sqlite
 def test_a_copy_put_back_and_a_move_are_noted(shell: Shell) -> None:
     read(shell)
     assert shell("db", "backup", "copy.db").code == 0
@@ -270,7 +270,7 @@ def test_the_time_is_the_machines_own(shell: Shell) -> None:
 
 def test_old_deeds_are_shown_on_request(shell: Shell) -> None:
     read(shell)
-    with closing(open_database(f"sqlite:///{shell.folder / 'ouvidor.db'}")) as db:
+    with closing(open_database(stored_in(shell.folder))) as db:
         for days in (1, 40, 400):
             at = datetime.now(UTC) - timedelta(days=days)
             audit.note(db, "export", by="ana", at=at, about={"form": f"f{days}"})
@@ -281,7 +281,7 @@ def test_old_deeds_are_shown_on_request(shell: Shell) -> None:
 @pytest.mark.parametrize("text", HOSTILE.values(), ids=HOSTILE)
 def test_a_hostile_user_name_forges_no_line(shell: Shell, text: str) -> None:
     """Whoever names users of a machine might mean it badly, too."""
-    with closing(open_database(f"sqlite:///{shell.folder / 'ouvidor.db'}")) as db:
+    with closing(open_database(stored_in(shell.folder))) as db:
         at = datetime.now(UTC)
         clean = privacy.clean(text)
         for by in (clean, "ana"):
@@ -298,7 +298,7 @@ def test_a_hostile_user_name_forges_no_line(shell: Shell, text: str) -> None:
 def test_a_hostile_contact_is_only_text(shell: Shell, text: str) -> None:
     read(shell)
     told = {"email": text.encode("utf-8", "replace").decode()}
-    url = f"sqlite:///{shell.folder / 'ouvidor.db'}"
+    url = stored_in(shell.folder)
     with closing(open_database(url)) as db, db.write() as connection:
         contacts.keep(connection, [(1, told)], key=KEY.encode())
     said = shell("show", "1", "--contact")

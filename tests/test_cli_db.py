@@ -18,6 +18,8 @@ from sqlalchemy import create_engine, make_url, text, update
 from ouvidor.storage import database, series, tables, upkeep
 from ouvidor.storage.database import open_database
 
+pytestmark = pytest.mark.sqlite  # what is for both is asked on both here
+
 ALL = {"Ótimo", "Péssimo"}
 
 

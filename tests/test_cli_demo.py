@@ -16,12 +16,15 @@ from typing import Any
 
 import click
 import pytest
+from stored import stored_in
 
 from ouvidor.cli import main
 from ouvidor.demo.feedback import read_feedback
 from ouvidor.storage import runs
 from ouvidor.storage.database import open_database
 from ouvidor.verbs.demo import _make_room, _moments
+
+pytestmark = pytest.mark.sqlite  # the demo is the embedded default
 
 Say = Callable[..., tuple[int, str, str]]
 NOW = ("--now", "2026-10-26T09:00-03:00")
@@ -85,8 +88,8 @@ def rows(text: str) -> list[dict[str, Any]]:
     return [json.loads(line) for line in text.splitlines()]
 
 
-def stored_in(folder: Path) -> dict[str, int]:
-    db = open_database(f"sqlite:///{folder / 'ouvidor.db'}")
+def counted_in(folder: Path) -> dict[str, int]:
+    db = open_database(stored_in(folder))
     try:
         return {each.name: each.feedback for each in runs.statuses(db)}
     finally:
@@ -97,7 +100,7 @@ def stored_in(folder: Path) -> dict[str, int]:
 @pytest.mark.timeout(600)
 def test_the_demo_tells_the_whole_story(demo: tuple[Path, dict[str, Any]]) -> None:
     folder, shown = demo
-    stored = stored_in(folder)
+    stored = counted_in(folder)
     public = Counter(piece.source for piece in read_feedback())
     assert {name: stored[name] for name in public} == dict(public)
     assert stored["reclame-aqui"] == 80

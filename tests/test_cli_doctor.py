@@ -123,6 +123,7 @@ def test_the_configuration_keeps_its_shape(shell: Shell) -> None:
     assert strange["kind"] == "text"
 
 
+@pytest.mark.sqlite
 def test_nothing_is_made_and_nothing_is_needed(shell: Shell) -> None:
     (report,) = shell("doctor", "--json").rows
     assert report["database"] == {"kind": "sqlite", "exists": False}
@@ -133,6 +134,7 @@ def test_nothing_is_made_and_nothing_is_needed(shell: Shell) -> None:
     assert bare["program"]["ouvidor"]
 
 
+@pytest.mark.sqlite
 def test_a_damaged_house_can_be_told_of(shell: Shell) -> None:
     (shell.folder / "ouvidor.db").write_bytes(b"um segredo " * 1000)
     said = shell("doctor", "--json")

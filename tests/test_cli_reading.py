@@ -13,6 +13,7 @@ from typing import Any
 import openpyxl
 import pytest
 from pyarrow import parquet
+from stored import stored_in
 
 from ouvidor.cli import main
 from ouvidor.storage import alerts, annotations, feedback, privacy, runs
@@ -64,7 +65,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.fixture
 def house(folder: Path, now: datetime) -> Iterator[Database]:
     """Twelve answers of last week, one of them hostile, all tagged, two waiting for a person."""
-    db = open_database(f"sqlite:///{folder / 'ouvidor.db'}")
+    db = open_database(stored_in(folder))
     zone = runs.ZoneInfo("America/Sao_Paulo")
     run = runs.open_run(db, source="app", kind="file", now=now)
     items = [

@@ -79,6 +79,7 @@ def test_check_loads_the_model(say: Say) -> None:
     assert findings(out)["model"]["message"].endswith("loads")
 
 
+@pytest.mark.sqlite
 def test_check_names_every_problem_and_goes_on(
     say: Say, tmp_path: Path, no_model: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -16,6 +16,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
+from stored import stored_in
 
 from ouvidor.cli import main
 from ouvidor.nlp.adapting import adapt as adapting
@@ -63,7 +64,7 @@ def house(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Database]
     (tmp_path / "ouvidor.toml").write_text(CONFIGURATION)
     (tmp_path / "ouvidor.key").write_text("k" * 64)
     monkeypatch.chdir(tmp_path)
-    db = open_database(f"sqlite:///{tmp_path / 'ouvidor.db'}")
+    db = open_database(stored_in(tmp_path))
     run = runs.open_run(db, source="app", kind="file", now=NOW)
     items = [
         Feedback(

@@ -132,6 +132,7 @@ def test_the_environment_names_the_configuration(
     assert say("sources")[0] == 0
 
 
+@pytest.mark.sqlite
 def test_a_database_that_is_none_is_a_sentence(say: Say, tmp_path: Path) -> None:
     (tmp_path / "ouvidor.db").write_bytes(b"this is no database, it is a text" * 100)
     code, _, err = say("sources")

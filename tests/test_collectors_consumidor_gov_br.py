@@ -19,6 +19,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import select
+from stored import stored_in
 
 from ouvidor.collectors.collector import Answer, Page, Place, Trouble, settings_for
 from ouvidor.collectors.intake import flaw
@@ -460,7 +461,7 @@ class House:
 
     def __init__(self, brand: StandIn, door: Door, folder: Path) -> None:
         self.brand, self.door, self.folder = brand, door, folder
-        self.db = open_database(f"sqlite:///{folder / 'cg.db'}")
+        self.db = open_database(stored_in(folder, "cg.db"))
 
     def collect(self, **options: object) -> RunReport:
         table_of = {"company": "Tucumã Casa", "retries": 0} | options
@@ -496,7 +497,7 @@ def test_a_folder_is_read_in_one_run_and_each_file_keeps_its_bad_rows(
     bad = {"Nota do Consumidor": "7"}
     for month in ("07", "08"):
         (folder / f"basecompleta2026-{month}.csv").write_bytes(table({}, bad).encode())
-    db = open_database(f"sqlite:///{tmp_path / 'cg.db'}")
+    db = open_database(stored_in(tmp_path, "cg.db"))
     source = Source(kind="consumidor_gov_br", options={"company": BRAND, "path": "dados"})
     assert prove("cg", source, zone=ZONE, folder=tmp_path, now=END) == "the file is there"
     aside = ["basecompleta2026-07.rejected.csv", "basecompleta2026-08.rejected.csv"]

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 from sqlalchemy import select
+from stored import stored_in
 
 from ouvidor.collectors.collector import settings_for
 from ouvidor.collectors.columns import fold, well_known
@@ -35,7 +36,7 @@ Collect = Callable[..., RunReport]
 
 @pytest.fixture
 def house(tmp_path: Path) -> Any:
-    database = open_database(f"sqlite:///{tmp_path / 'house.db'}")
+    database = open_database(stored_in(tmp_path, "house.db"))
     yield database
     database.close()
 

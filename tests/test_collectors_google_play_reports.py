@@ -16,6 +16,7 @@ from zoneinfo import ZoneInfo
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from stored import stored_in
 
 from ouvidor.collectors.collector import Answer, Page, Place, Trouble, settings_for
 from ouvidor.collectors.google_play_months import Report, state_of
@@ -301,7 +302,7 @@ class House:
 
     def __init__(self, brand: StandIn, door: Door, folder: Path) -> None:
         self.brand, self.door, self.folder = brand, door, folder
-        self.db: Database = open_database(f"sqlite:///{folder / 'house.db'}")
+        self.db: Database = open_database(stored_in(folder, "house.db"))
 
     def options(self, **options: object) -> Source:
         if "path" in options:

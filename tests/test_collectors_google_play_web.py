@@ -15,6 +15,7 @@ from zoneinfo import ZoneInfo
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from stored import stored_in
 
 from ouvidor.collectors.batchexecute import result
 from ouvidor.collectors.collector import Answer, Page, Place, Trouble, settings_for
@@ -216,7 +217,7 @@ class House:
 
     def __init__(self, brand: StandIn, door: Door, folder: Path) -> None:
         self.brand, self.door, self.folder = brand, door, folder
-        self.db: Database = open_database(f"sqlite:///{folder / 'house.db'}")
+        self.db: Database = open_database(stored_in(folder, "house.db"))
 
     def collect(self, *, full: bool = False, **options: object) -> RunReport:
         return run_source(

@@ -13,6 +13,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
+from stored import stored_in
 
 from ouvidor.children import Children, Ended
 from ouvidor.cli import main
@@ -174,7 +175,7 @@ class Noted(Children):
 
 
 def test_a_hint_has_its_source_read_at_once(table: str, tmp_path: Path) -> None:
-    db = open_database(f"sqlite:///{tmp_path / 'ouvidor.db'}")
+    db = open_database(stored_in(tmp_path))
     children = Noted()
     clock = Timetable(parse(table), db, children, file=None, moment=NOW, tell=lambda _: None)
     clock.announce()

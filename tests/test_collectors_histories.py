@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import date
@@ -14,7 +13,7 @@ from zlib import crc32
 import hypothesis
 import pytest
 from hypothesis import HealthCheck, Phase
-from sqlalchemy import create_engine, text
+from stored import databases_on
 
 pytest.register_assert_rewrite("histories.life")
 
@@ -72,14 +71,8 @@ def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
 
 @pytest.fixture(scope="module")
 def big_house(postgresql: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
-    name = f"h{uuid.uuid4().hex}"
-    admin = create_engine(postgresql, isolation_level="AUTOCOMMIT")
-    with admin.connect() as connection:
-        connection.execute(text(f"CREATE DATABASE {name}"))
-    admin.dispose()
-    with House(
-        postgresql.replace("/postgres?", f"/{name}?"), tmp_path_factory.mktemp("h")
-    ) as house:
+    folder = tmp_path_factory.mktemp("h")
+    with databases_on(postgresql) as make, House(make(), folder) as house:
         yield house
 
 

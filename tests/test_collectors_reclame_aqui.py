@@ -17,6 +17,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import select
+from stored import stored_in
 
 from ouvidor.collectors.bookmark import fingerprint
 from ouvidor.collectors.collector import Answer, Ask, Page, Place, Trouble, settings_for
@@ -489,7 +490,7 @@ class House:
 
     def __init__(self, brand: StandIn, door: Door, folder: Path) -> None:
         self.brand, self.door, self.folder = brand, door, folder
-        self.db = open_database(f"sqlite:///{folder / 'ra.db'}")
+        self.db = open_database(stored_in(folder, "ra.db"))
 
     def collect(self, **options: object) -> RunReport:
         return run_source(

@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 from contract import suite
 from sqlalchemy import select
+from stored import stored_in
 
 from ouvidor.collectors import manners
 from ouvidor.collectors.collector import Options, kinds
@@ -182,8 +183,8 @@ from ouvidor.config import Source
 from ouvidor.storage.database import open_database
 from ouvidor.storage.feedback import Door
 
-url, folder, now, options = sys.argv[1:]
-db = open_database(f"sqlite:///{folder}/child.db")
+url, folder, now, options, stored = sys.argv[1:]
+db = open_database(stored)
 source = Source(kind="app_store", base_url=url, options=json.loads(options))
 door = Door(b"a key of thirty-two bytes, really", ZoneInfo("America/Sao_Paulo"))
 report = run_source(
@@ -204,6 +205,7 @@ class Children:
         self.at += timedelta(minutes=1)
         options = {"app": "900000001", "country": "br", "max_pages": 4, "retries": 0, "delay": 0}
         arguments = [self.kit.host.url, str(self.folder), self.at.isoformat(), json.dumps(options)]
+        arguments.append(stored_in(self.folder, "child.db"))
         return subprocess.Popen(
             [sys.executable, "-c", CHILD, *arguments], stdout=subprocess.PIPE, text=True
         )
@@ -259,7 +261,7 @@ def test_killed_on_any_page_and_resumed_the_set_is_the_same(children: Children) 
     assert (outcome, new) == ("complete", 3)
     children.kit.show("first")
     assert children.kit.run().new == 11
-    database = suite.open_database(f"sqlite:///{children.folder}/child.db")
+    database = suite.open_database(stored_in(children.folder, "child.db"))
     with database.read() as connection:
         columns = (t.feedback.c.external_id, t.feedback.c.text, t.feedback.c.stars)
         found = {tuple(row) for row in connection.execute(select(*columns))}

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from sqlalchemy import select
+from stored import stored_in
 
 from ouvidor.collectors.run import RunReport, run_source
 from ouvidor.config import Source
@@ -46,7 +47,7 @@ class House:
 
     def anew(self) -> Database:
         name = f"{len(list(self.folder.glob('*.db')))}.db"
-        return open_database(f"sqlite:///{self.folder / name}")
+        return open_database(stored_in(self.folder, name))
 
     def collect(self, name: str, *, db: Database | None = None, full: bool = False) -> RunReport:
         source = SOURCES[name].model_copy(update={"base_url": self.brand.url})

@@ -10,6 +10,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 from sqlalchemy import select
+from stored import stored_in
 
 from ouvidor.cli import main
 from ouvidor.collectors.run import RunReport, run_source
@@ -117,6 +118,6 @@ def test_import_takes_a_file_of_bodies(folder: Path, monkeypatch: pytest.MonkeyP
     (folder / "bodies.json").write_text(body(event()))
     asked = ["import", "bodies.json", "--source", "tp", "--format", "trustpilot"]
     assert main([*asked, "--now", NOW.isoformat()]) == 0
-    db = open_database(f"sqlite:///{folder / 'ouvidor.db'}")
+    db = open_database(stored_in(folder))
     assert [row.kind for row in stored(db)] == ["review"]
     db.close()

@@ -128,6 +128,7 @@ def test_the_options_of_a_source_are_its_collectors() -> None:
     assert (source.kind, source.base_url, dict(source.options)) == ("file", "u", {"path": "a.csv"})
 
 
+@pytest.mark.sqlite
 def test_paths_are_seen_from_the_files_folder(tmp_path: Path) -> None:
     (tmp_path / "ouvidor.toml").write_text(BRAND)
     config = load(tmp_path / "ouvidor.toml")

@@ -17,6 +17,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from bad_input import Shell
 from sqlalchemy import update
+from stored import stored_in
 
 from ouvidor import places
 from ouvidor.children import Children, Ended
@@ -131,7 +132,7 @@ def test_serve_goes_on_beside_a_hanging_source_and_its_children_die_with_it(
 
         read()
         assert silence.came.acquire(timeout=60)
-        db = open_database(f"sqlite:///{shell.folder / 'ouvidor.db'}")
+        db = open_database(stored_in(shell.folder))
         with db.write() as connection:
             past = {"due_at": datetime(2026, 1, 1, tzinfo=UTC)}
             connection.execute(update(t.due).where(t.due.c.name == "collect:fine").values(past))
@@ -144,7 +145,7 @@ def test_serve_goes_on_beside_a_hanging_source_and_its_children_die_with_it(
 
 @pytest.fixture
 def house(shell: Shell) -> Iterator[Database]:
-    database = open_database(f"sqlite:///{shell.folder / 'ouvidor.db'}")
+    database = open_database(stored_in(shell.folder))
     yield database
     database.close()
 

@@ -6,7 +6,6 @@ import http.client
 import json
 import signal
 import socket
-import sqlite3
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
@@ -16,9 +15,12 @@ from urllib.parse import urlsplit
 
 import pytest
 from bad_input import Shell
+from sqlalchemy import text
+from stored import stored_in
 
 from ouvidor import health
 from ouvidor.health import Health, Heart, Kept
+from ouvidor.storage.database import open_database
 
 WELL: dict[str, Any] = {"well": True, "sources": 2}
 
@@ -187,8 +189,8 @@ def test_serve_answers_and_its_log_is_json(shell: Shell) -> None:
 @pytest.mark.slow
 def test_a_database_that_is_gone_is_no_readiness(shell: Shell) -> None:
     with serving(shell) as (child, lines):
-        with closing(sqlite3.connect(shell.folder / "ouvidor.db", timeout=60)) as other:
-            other.execute("ALTER TABLE message RENAME TO gone")
+        with closing(open_database(stored_in(shell.folder))) as db, db.write() as other:
+            other.execute(text("ALTER TABLE message RENAME TO gone"))
         url = lines[0]["url"]
         code, body, _ = ask(url, "/ready")
         assert code == 503

@@ -169,6 +169,7 @@ def test_a_cluster_that_is_not_there_is_said_at_once() -> None:
     bulk.reach("auto")
 
 
+@pytest.mark.sqlite
 @pytest.mark.parametrize(
     ("words", "code", "sentence"),
     [

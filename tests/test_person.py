@@ -383,6 +383,7 @@ def test_a_digest_on_its_way_out_is_not_taken_back(say: Say, db: Database) -> No
     assert waiting == []
 
 
+@pytest.mark.sqlite
 def test_a_reader_that_holds_the_file_is_named(tmp_path: Path, now: datetime) -> None:
     """The rows are gone at once; their bytes go as soon as the file is free."""
     path = tmp_path / "ouvidor.db"

@@ -14,6 +14,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 from sqlalchemy import event, select
+from stored import stored_in
 from weeks import GOOD, MONDAY, NOW, START, TOML, WEEK, Said, World, crowd
 
 from ouvidor.config import parse
@@ -47,7 +48,7 @@ from ouvidor.storage.vocabulary import (
 
 @pytest.fixture
 def world(tmp_path: Path, door: Door) -> Iterator[World]:
-    database = open_database(f"sqlite:///{tmp_path / 'ouvidor.db'}")
+    database = open_database(stored_in(tmp_path))
     yield World(database, door)
     database.close()
 
@@ -530,6 +531,7 @@ def test_no_words_are_kept_beside_the_message(world: World) -> None:
     assert quoted == [told.data["quotes"], told.data["quotes"]]
 
 
+@pytest.mark.sqlite
 def test_no_look_up_reads_the_whole_past(world: World) -> None:
     """What a digest costs follows from its weeks, however much was said before them."""
     world.collect(*crowd(4, 9), *crowd(2, 2, "app", hours=50))

@@ -12,6 +12,7 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from stored import stored_in
 from weeks import BAD, GOOD, NOW, START, WEEK, Said, World, crowd
 
 from ouvidor.reports import letter
@@ -205,7 +206,7 @@ WEEKS: list[Make] = [
 
 @pytest.fixture
 def world(tmp_path: Path, door: Door) -> Iterator[World]:
-    database = open_database(f"sqlite:///{tmp_path / 'ouvidor.db'}")
+    database = open_database(stored_in(tmp_path))
     yield World(database, door)
     database.close()
 

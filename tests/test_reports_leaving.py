@@ -19,6 +19,7 @@ import html5lib
 import pytest
 from bad_input import Shell
 from sqlalchemy import select
+from stored import stored_in
 from weeks import NOW, START, TOML, WEEK, World, crowd
 
 from ouvidor.config import LOCALES, parse
@@ -43,7 +44,7 @@ MAIL = (
 @pytest.fixture
 def world(tmp_path: Path, door: Door, environment: Callable[[str, str], None]) -> Iterator[World]:
     environment("UNSUBSCRIBE", KEY)
-    database = open_database(f"sqlite:///{tmp_path / 'ouvidor.db'}")
+    database = open_database(stored_in(tmp_path))
     yield World(database, door, parse(TOML + MAIL))
     database.close()
 
@@ -313,7 +314,7 @@ def test_a_reader_ends_and_comes_back(shell: Shell) -> None:
 
 def test_an_address_that_was_refused_is_tried_again(shell: Shell) -> None:
     shell("subscribers")
-    database = open_database(f"sqlite:///{shell.folder / 'ouvidor.db'}")
+    database = open_database(stored_in(shell.folder))
     with database.write() as connection:
         values = {"recipient": "ana@example.com", "at": START, "detail": "550 5.1.1"}
         connection.execute(t.refusal.insert().values(values))

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from sqlalchemy import select
+from stored import stored_in
 from weeks import BAD, GOOD, MONDAY, NOW, START, WEEK, Said, World, crowd
 
 from ouvidor.config import ConfigError, parse
@@ -27,7 +28,7 @@ from ouvidor.storage.vocabulary import Kind
 
 @pytest.fixture
 def world(tmp_path: Path, door: Door) -> Iterator[World]:
-    database = open_database(f"sqlite:///{tmp_path / 'ouvidor.db'}")
+    database = open_database(stored_in(tmp_path))
     yield World(database, door)
     database.close()
 

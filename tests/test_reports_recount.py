@@ -8,21 +8,24 @@ from __future__ import annotations
 
 import json
 import math
-import sqlite3
 import statistics
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import closing
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
+from sqlalchemy import text as sql
+from stored import databases_on
 from test_reports_golden import many
 from weeks import MONDAY, NOW, WEEK, World
 
 from ouvidor.reports import letter
 from ouvidor.reports.digest import build
 from ouvidor.reports.week import Digest
-from ouvidor.storage.database import open_database
+from ouvidor.storage.database import Database, open_database
 from ouvidor.storage.feedback import Door
 
 SUNDAY = MONDAY + timedelta(days=6)
@@ -30,36 +33,56 @@ ZONE = ZoneInfo("America/Sao_Paulo")
 Rows = list[dict[str, Any]]
 
 
+@pytest.fixture(
+    scope="module", params=["sqlite", pytest.param("postgresql", marks=pytest.mark.slow)]
+)
+def url(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    if request.param == "sqlite":
+        yield f"sqlite:///{tmp_path_factory.mktemp('recount') / 'ouvidor.db'}"
+        return
+    with databases_on(request.getfixturevalue("postgresql")) as make:
+        yield make()
+
+
 @pytest.fixture(scope="module")
-def told(tmp_path_factory: pytest.TempPathFactory) -> tuple[Digest, str, Rows, Rows]:
+def told(url: str) -> tuple[Digest, str, Rows, Rows]:
     """A full week as told, its text, and the raw rows: feedback with its annotation; aspects."""
-    path = tmp_path_factory.mktemp("recount") / "ouvidor.db"
     door = Door(b"a key of thirty-two bytes, really", ZONE)
-    world = World(open_database(f"sqlite:///{path}"), door)
-    many(world)
-    made = build(world.db, world.config, now=NOW, week=WEEK)
-    text = letter.words(made).text
-    world.db.close()
-    raw = sqlite3.connect(path)
-    raw.row_factory = sqlite3.Row
-    feedback = [
-        dict(row)
-        for row in raw.execute(
+    with closing(open_database(url)) as db:
+        world = World(db, door)
+        many(world)
+        made = build(db, world.config, now=NOW, week=WEEK)
+        text = letter.words(made).text
+        feedback = rows_of(
+            db,
             "SELECT f.*, s.name AS source, a.sentiment, a.p_negative, a.p_neutral, a.p_positive, "
             "a.language AS told_language, a.uncertain, a.basis, a.tagger "
             "FROM feedback f JOIN source s ON s.id = f.source_id "
-            "JOIN annotation a ON a.feedback_id = f.id"
+            "JOIN annotation a ON a.feedback_id = f.id",
         )
-    ]
-    aspects = [dict(row) for row in raw.execute("SELECT * FROM aspect")]
-    raw.close()
+        aspects = rows_of(db, "SELECT * FROM aspect")
     return made, " ".join(text.split()), feedback, aspects
+
+
+def rows_of(db: Database, query: str) -> Rows:
+    with db.read() as connection:
+        return [dict(row) for row in connection.execute(sql(query)).mappings()]
+
+
+def parsed(value: Any) -> Any:
+    """JSON, which SQLite gives as it was written."""
+    return json.loads(value) if isinstance(value, str) else value
+
+
+def moment(row: dict[str, Any]) -> datetime:
+    """When it was published; SQLite gives the text of a moment in UTC."""
+    told = row["published_at"]
+    return datetime.fromisoformat(told).replace(tzinfo=UTC) if isinstance(told, str) else told
 
 
 def local_day(row: dict[str, Any]) -> date:
     """The brand's day of publication, from the moment and not from the column of days."""
-    moment = datetime.fromisoformat(row["published_at"]).replace(tzinfo=UTC)
-    return moment.astimezone(ZONE).date()
+    return moment(row).astimezone(ZONE).date()
 
 
 def within(rows: Rows, since: date, until: date) -> Rows:
@@ -184,8 +207,7 @@ def test_every_driver(told: tuple[Digest, str, Rows, Rows]) -> None:
     for driver in made.drivers:
         key = {"version": "version", "place": "loja"}.get(driver.dimension.value)
         values = {
-            row["id"]: json.loads(row["attributes"]).get(key) if key else row["source"]
-            for row in week
+            row["id"]: parsed(row["attributes"]).get(key) if key else row["source"] for row in week
         }
         mine = [row for row in week if values[row["id"]] == driver.value]
         rest = [row for row in week if values[row["id"]] not in (None, driver.value)]
@@ -200,7 +222,7 @@ def test_complaint_sites_and_surveys(told: tuple[Digest, str, Rows, Rows]) -> No
     start = datetime.combine(MONDAY, datetime.min.time(), ZONE)
     end = start + timedelta(days=7)
     complaints = [row for row in feedback if row["kind"] == "complaint"]
-    facts = {row["id"]: json.loads(row["attributes"]) for row in complaints}
+    facts = {row["id"]: parsed(row["attributes"]) for row in complaints}
     came = within(complaints, MONDAY, SUNDAY)
     answered = [row for row in came if facts[row["id"]].get("answered") == "true"]
     assert f"{len(came)} new complaints; answered so far: {len(answered)}" in text
@@ -209,10 +231,10 @@ def test_complaint_sites_and_surveys(told: tuple[Digest, str, Rows, Rows]) -> No
         if facts[row["id"]].get("answered") != "true"
         and facts[row["id"]]["status"] != "deactivated"
     ]  # fmt: skip
-    waited = max(end - datetime.fromisoformat(f"{row['published_at']}+00:00") for row in due)
+    waited = max(end - moment(row) for row in due)
     assert f"{len(due)} complaint waits for an answer, the oldest for {waited.days} days" in text
     times = [
-        datetime.fromisoformat(at) - datetime.fromisoformat(f"{row['published_at']}+00:00")
+        datetime.fromisoformat(at) - moment(row)
         for row in complaints
         if (at := facts[row["id"]].get("answered_at")) and start <= datetime.fromisoformat(at) < end
     ]
@@ -237,7 +259,7 @@ def test_complaint_sites_and_surveys(told: tuple[Digest, str, Rows, Rows]) -> No
     ]
     nps = 100 * (sum(n >= 9 for n in notes) - sum(n <= 6 for n in notes)) / len(notes)
     assert f"NPS {nps:+.0f} from {len(notes)} answers" in text
-    asked = [json.loads(row["attributes"]).get("csat") for row in feedback]
+    asked = [parsed(row["attributes"]).get("csat") for row in feedback]
     csat = [int(note) for note in asked if note and note.isdigit()]
     good = sum(n >= 4 for n in csat)
     assert f"CSAT {percent(good / len(csat))} satisfied ({good} of {len(csat)})" in text

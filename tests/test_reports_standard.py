@@ -14,6 +14,7 @@ import html5lib
 import pytest
 from lxml import html as lxml_html
 from lxml.cssselect import CSSSelector
+from stored import stored_in
 from test_reports_alert_letter import notice
 from test_reports_golden import (
     WEEKS,
@@ -54,7 +55,7 @@ def pages(
 ) -> Iterator[dict[str, str]]:
     """The HTML of a hand-made week in every language."""
     folder = tmp_path_factory.mktemp("week")
-    database = open_database(f"sqlite:///{folder / 'ouvidor.db'}")
+    database = open_database(stored_in(folder))
     door = Door(b"a key of thirty-two bytes, really", ZoneInfo("America/Sao_Paulo"))
     world = World(database, door)
     request.param(world)

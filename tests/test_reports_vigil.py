@@ -12,6 +12,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
+from stored import stored_in
 
 from ouvidor.cli import main
 from ouvidor.config import ConfigError, parse
@@ -278,7 +279,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_sources_and_status_tell_it(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    db = open_database(f"sqlite:///{folder / 'ouvidor.db'}")
+    db = open_database(stored_in(folder))
     put(db, {0: (1, GOOD), 1: (0, BAD), 4: (0, BAD)})
     db.close()
     now = ["--now", "2026-09-05T18:00Z"]
@@ -299,7 +300,7 @@ def test_sources_and_status_tell_it(folder: Path, capsys: pytest.CaptureFixture[
 def test_status_is_well_where_nothing_is_wrong(
     folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    db = open_database(f"sqlite:///{folder / 'ouvidor.db'}")
+    db = open_database(stored_in(folder))
     put(db, {0: (1, GOOD), 1: (1, GOOD)})
     db.close()
     assert main(["status", "--now", "2026-09-02T18:00Z"]) == 0

@@ -14,6 +14,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 from sqlalchemy import select, update
+from stored import stored_in
 
 from ouvidor.children import Children
 from ouvidor.cli import main
@@ -247,7 +248,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture
 def house(folder: Path) -> Iterator[Database]:
-    database = open_database(f"sqlite:///{folder / 'ouvidor.db'}")
+    database = open_database(stored_in(folder))
     yield database
     database.close()
 
@@ -527,7 +528,7 @@ def test_serve_ends_when_asked_and_loses_nothing(
         _, err = program.communicate(timeout=60)
     assert program.returncode == code
     assert "Traceback" not in err
-    db = open_database(f"sqlite:///{folder / 'ouvidor.db'}")
+    db = open_database(stored_in(folder))
     assert claim(db, "collect:h", datetime.now(UTC))
     with db.read() as connection:
         open_runs = select(t.run.c.id).where(t.run.c.finished_at.is_(None))
@@ -546,7 +547,7 @@ def test_serve_does_what_is_due_and_a_killed_one_is_followed(folder: Path) -> No
             break
     program.kill()
     program.communicate()
-    db = open_database(f"sqlite:///{folder / 'ouvidor.db'}")
+    db = open_database(stored_in(folder))
     with db.write() as connection:
         past = {"due_at": datetime(2026, 1, 1, tzinfo=UTC)}
         connection.execute(update(t.due).where(t.due.c.name == "collect:a").values(past))

@@ -8,6 +8,7 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from ouvidor.storage import annotations, runs, search, series, workers
+from ouvidor.storage import tables as t
 from ouvidor.storage.annotations import Correction
 from ouvidor.storage.database import Database, StorageError
 from ouvidor.storage.feedback import Door, save_page
@@ -159,6 +160,27 @@ def test_another_tagger_makes_everything_stale(db: Database, door: Door, now: da
 def test_correcting_what_is_not_there_says_so(db: Database, now: datetime) -> None:
     with pytest.raises(StorageError, match="no tagged feedback 77"):
         annotations.correct(db, correction(77, at=now))
+
+
+def test_search_begins_with_the_newest_and_ends_with_what_has_no_day(
+    db: Database, door: Door, now: datetime
+) -> None:
+    run = runs.open_run(db, source="app", kind="app_store", now=now)
+    days = [1, None, 3, 2, None]
+    page = [
+        Feedback(
+            external_id=str(number),
+            text=f"O pix não caiu {number}",
+            published_at=day and datetime(2026, 10, day, 12, tzinfo=UTC),
+        )
+        for number, day in enumerate(days)
+    ]
+    save_page(db, run, page, None, door=door, now=now)
+    # What a first reading finds without a date counts on no day.
+    with db.write() as connection:
+        undated = t.feedback.c.external_id.in_(["1", "4"])
+        connection.execute(t.feedback.update().where(undated).values(day=None))
+    assert [each.id for each in search.search(db, search.Wanted())] == [3, 4, 1, 5, 2]
 
 
 def test_search_folds_case_and_accents_and_never_reads_wildcards(

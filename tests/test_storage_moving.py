@@ -230,6 +230,7 @@ def test_nobody_writes_into_the_old_house_meanwhile(
     assert refused == len(TABLES)
 
 
+@pytest.mark.sqlite
 def test_the_verb_moves_and_the_old_file_stays(shell: Shell, now: datetime) -> None:
     with closing(open_database(f"sqlite:///{shell.folder / 'ouvidor.db'}")) as db:
         fill(db)
@@ -260,6 +261,7 @@ def test_a_password_never_stands_on_the_command_line(
     assert "sesame" not in said.err + other.err
 
 
+@pytest.mark.sqlite
 @pytest.mark.parametrize(
     ("url", "sentence"),
     [

@@ -12,6 +12,7 @@ from zoneinfo import ZoneInfo
 import pytest
 from alembic import command
 from sqlalchemy import insert, select, text
+from stored import stored_in
 
 from ouvidor.storage import (
     annotations,
@@ -291,9 +292,10 @@ def test_many_go_a_slice_at_a_time(db: Database, monkeypatch: pytest.MonkeyPatch
     assert done.counts() == {"texts": 10, "identities": 10}
 
 
+@pytest.mark.sqlite
 def test_a_house_of_the_schema_before_is_brought_along(tmp_path: Path) -> None:
     """What was stored under schema 0003 stays, and can lose its words like any other."""
-    url = f"sqlite:///{tmp_path / 'old.db'}"
+    url = stored_in(tmp_path, "old.db")
     with closing(unprepared(url)) as old, old.write() as connection:
         config = migrations._config()
         config.attributes["connection"] = connection
