@@ -20,8 +20,9 @@ import json
 import logging
 import signal
 import threading
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, time, timedelta
 from pathlib import Path
@@ -34,7 +35,9 @@ from .house import last_week, me, untagged, week_name
 from .places import QUIET, Places
 from .rhythm import rhythm
 from .storage import audit, due, retention, runs, studies, workers
-from .storage.database import Database
+from .storage.database import Database, StorageError
+
+_log = logging.getLogger(__name__)
 
 TICK = timedelta(seconds=15)
 RETRY = timedelta(minutes=15)
@@ -69,7 +72,6 @@ _EARLIER = timedelta(hours=27)
 _ROUND = timedelta(days=8)
 """More than lies between two hours of a reader."""
 
-LEASE_MARGIN = timedelta(minutes=5)
 OVERTIME = timedelta(minutes=2)
 """What a source with `max_minutes` of its own may take to end after them."""
 
@@ -77,6 +79,10 @@ FORTNIGHT = timedelta(weeks=2)
 LONGEST_MINUTES = 24 * 60
 LONG = timedelta(hours=12)
 """The limit of annotate, watch, digest and deliver: they work as long as there is work."""
+
+HELD, RENEWED = timedelta(minutes=10), timedelta(minutes=2)
+"""How long a claim on them lasts, and how often it is renewed while its holder lives: what a host
+held that lost its power is free ten minutes later."""
 
 WEEKDAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
 
@@ -359,13 +365,37 @@ class Timetable:
         One child for all of them: a week is looked up once, however many read it.
         """
         duties = {duty.name: duty for duty in self.digests()}
-        now, lease, readers = self.now(), LONG + LEASE_MARGIN, self._readers()
+        now, readers = self.now(), self._readers()
         weeks: dict[str, list[Duty]] = {}
-        for name in due.claim_all(self.db, duties, now=now, lease=lease, worker=self.me):
+        claimed = due.claim_all(self.db, duties, now=now, lease=HELD, worker=self.me)
+        for name in claimed:
             week = readers[name.removeprefix(DIGEST)].week(now)
             weeks.setdefault(week, []).append(duties[name])
-        told = [self._tell_week(week, chosen) for week, chosen in weeks.items()]
+        with self._holding(claimed):
+            told = [self._tell_week(week, chosen) for week, chosen in weeks.items()]
         return [each for each in told if each]
+
+    @contextmanager
+    def _holding(self, names: Sequence[str]) -> Iterator[None]:
+        """Renew our claims on duties as long as the block takes."""
+        ended = threading.Event()
+
+        def renew() -> None:
+            while not ended.wait(RENEWED.total_seconds()):
+                try:
+                    due.renew(self.db, names, until=self.now() + HELD, worker=self.me)
+                except StorageError as error:
+                    _log.warning("claims could not be renewed: %s", error)
+
+        renewing = threading.Thread(target=renew, name="claims", daemon=True)
+        if names:
+            renewing.start()
+        try:
+            yield
+        finally:
+            ended.set()
+            if names:
+                renewing.join()
 
     def _tell_week(self, week: str, duties: Sequence[Duty]) -> Did | None:
         readers = [word for duty in duties for word in duty.arguments]
@@ -483,15 +513,16 @@ class Timetable:
     def _tidy(self) -> None:
         """Once a day: what was promised not to be kept goes."""
         now = self.now()
-        if not due.claim_due(self.db, TIDY, now=now, lease=LEASE_MARGIN, worker=self.me):
+        if not due.claim_due(self.db, TIDY, now=now, lease=HELD, worker=self.me):
             return
-        done = retention.tidy(
-            self.db,
-            limits=self.config.limits,
-            audit_kept=timedelta(days=self.config.privacy.audit_days),
-            mail_kept=timedelta(days=self.config.privacy.mail_days),
-            now=now,
-        )
+        with self._holding([TIDY]):
+            done = retention.tidy(
+                self.db,
+                limits=self.config.limits,
+                audit_kept=timedelta(days=self.config.privacy.audit_days),
+                mail_kept=timedelta(days=self.config.privacy.mail_days),
+                now=now,
+            )
         audit.note(self.db, "retention", by=me(), at=now, about=done.counts())
         due.done(self.db, TIDY, next_at=now + TIDY_EVERY, worker=self.me)
 
@@ -503,10 +534,11 @@ class Timetable:
         """
         self._take_all()
         try:
-            self.announce()
-            for duty in self.working():
-                due.hasten(self.db, duty.name, self.now())
-            return [*self.collect(), *self.work()]
+            with self._holding([RUN]):
+                self.announce()
+                for duty in self.working():
+                    due.hasten(self.db, duty.name, self.now())
+                return [*self.collect(), *self.work()]
         finally:
             due.release(self.db, RUN, worker=self.me)
 
@@ -514,8 +546,7 @@ class Timetable:
         now = self.now()
         due.first_due(self.db, RUN, now)
         due.hasten(self.db, RUN, now)
-        lease = LONG + LEASE_MARGIN
-        if not due.claim_due(self.db, RUN, now=now, lease=lease, worker=self.me):
+        if not due.claim_due(self.db, RUN, now=now, lease=HELD, worker=self.me):
             holder = due.holder(self.db, RUN) or "it has just ended"
             raise RunInProgressError(
                 f"another `ouvidor run` ({holder}) is at work on this installation, so this one "
@@ -524,10 +555,13 @@ class Timetable:
 
     def _do(self, duty: Duty) -> Did | None:
         """One duty if it is due, free and wanted; None when it was not done."""
-        lease = duty.limit + LEASE_MARGIN
-        claimed = due.claim_due(self.db, duty.name, now=self.now(), lease=lease, worker=self.me)
-        if not claimed:
+        if not due.claim_due(self.db, duty.name, now=self.now(), lease=HELD, worker=self.me):
             return None
+        with self._holding([duty.name]):
+            return self._done(duty)
+
+    def _done(self, duty: Duty) -> Did | None:
+        """A duty that is ours; None when it was not done."""
         if not duty.wanted():
             next_at = duty.again(self.now(), True)
             due.done(self.db, duty.name, next_at=next_at, worker=self.me)

@@ -97,6 +97,13 @@ def claim_all(
     return taken
 
 
+def renew(db: Database, names: Collection[str], *, until: datetime, worker: str) -> None:
+    """Hold claims until then; what another worker holds by now stays its own."""
+    held = (t.due.c.name.in_(names), t.due.c.claimed_by == worker)
+    with db.write() as connection:
+        connection.execute(update(t.due).where(*held).values(claimed_until=until))
+
+
 def settle_all(db: Database, next_at: Mapping[str, datetime | None], *, worker: str) -> None:
     """Duties that were claimed together are due again then, or (None) stay due."""
     with db.write() as connection:

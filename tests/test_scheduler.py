@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -16,6 +17,7 @@ import pytest
 from sqlalchemy import select, update
 from stored import stored_in
 
+from ouvidor import scheduler
 from ouvidor.children import Children
 from ouvidor.cli import main
 from ouvidor.config import Schedule, parse
@@ -102,6 +104,42 @@ def test_duties_are_claimed_together_by_one(db: Database, now: datetime) -> None
     due.settle_all(db, {"digest:a": now + HOUR, "digest:b": None}, worker=other)
     assert due.claim_all(db, names, now=now, lease=HOUR, worker=other) == ["digest:b"]
     assert due.due_at(db, "digest:a") == now + HOUR
+
+
+def test_a_claim_is_renewed_by_its_holder_alone(db: Database, now: datetime) -> None:
+    due.first_due(db, "watch", now)
+    assert claim(db, "watch", now, "one:1:x")
+    late = now + HOUR + timedelta(minutes=1)
+    due.renew(db, ["watch"], until=now + 3 * HOUR, worker="two:1:x")
+    assert claim(db, "watch", late, "two:1:x")
+    due.renew(db, ["watch"], until=late + 2 * HOUR, worker="two:1:x")
+    assert not claim(db, "watch", late + HOUR + timedelta(seconds=1), "one:1:x")
+
+
+@pytest.mark.slow
+def test_what_takes_long_stays_claimed_and_what_a_lost_host_held_is_soon_free(
+    house: Database, now: datetime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    db, ours = house, timetable(house, now, [])
+    monkeypatch.setattr(scheduler, "RENEWED", timedelta(milliseconds=20))
+    seconds = timedelta(seconds=1)
+    for name in ("mine", "lost"):
+        due.first_due(db, name, now)
+    with ours._holding(["mine"]):
+        assert due.claim_due(db, "mine", now=now, lease=seconds, worker=ours.me)
+        assert due.claim_due(db, "lost", now=now, lease=scheduler.HELD, worker="lost:1:x")
+        deadline = time.monotonic() + 60
+        while until(db, "mine") == now + seconds and time.monotonic() < deadline:
+            time.sleep(0.01)
+    assert until(db, "mine") == now + scheduler.HELD
+    assert not claim(db, "lost", now + scheduler.HELD, "two:1:x")
+    assert claim(db, "lost", now + scheduler.HELD + seconds, "two:1:x")
+
+
+def until(db: Database, name: str) -> datetime:
+    with db.read() as connection:
+        query = select(t.due.c.claimed_until).where(t.due.c.name == name)
+        return connection.execute(query).scalar_one()
 
 
 def test_haste_only_ever_brings_forward(db: Database, now: datetime) -> None:
