@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from .config import Config, ConfigError, config_file, load, read_secret, unknown
+from .config import Config, ConfigError, Touchpoint, config_file, load, read_secret, unknown
 from .storage import annotations as tags
 from .storage import audit
 from .storage.database import Database, open_database
@@ -117,9 +117,13 @@ def journey(config: Config) -> list[Named]:
     from .nlp.touchpoints import Named
 
     return [
-        Named(key, each.topics, each.sources, each.examples)
+        Named(key, each.topics, each.sources, each.examples, _words(each))
         for key, each in config.touchpoints.items()
     ]
+
+
+def _words(touchpoint: Touchpoint) -> list[str]:
+    return [each for each in (touchpoint.name, touchpoint.description) if each]
 
 
 def categories(config: Config) -> dict[str, dict[str, Topic]]:

@@ -113,7 +113,7 @@ class Tagger:
             engine=engine,
         )
         self._categories = categories or {}
-        self._journey = Journey(touchpoints, self._heads.similarity, self._embed)
+        self._journey = self.journey(touchpoints)
         chosen = categories_version(self._categories)
         self.version = f"{self._heads.version}+{self._journey.version}{chosen}"
 
@@ -147,6 +147,10 @@ class Tagger:
         """(n, features) of sentences, and (n, dimensions) of length 1 without language and mood."""
         features = self._embed(sentences)
         return features, self._heads.similarity.project(features)
+
+    def journey(self, touchpoints: Iterable[Touchpoint]) -> Journey:
+        """Other touchpoints than one's own, with their examples read."""
+        return Journey([*touchpoints], self._heads.similarity, self._embed)
 
     def same_subject(self, cosines: Floats) -> Floats:
         """Probability that sentences with these cosines speak of the same subject."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 import numpy as np
 
@@ -25,6 +25,14 @@ _CLEAR = 0.15
 """By how much one touchpoint's examples must be nearer (as a probability) to win a shared topic."""
 _SPEAKS = 0.8
 """Probability at which a clause counts as like the examples."""
+_REACH = 0.9
+"""How near a clause must come to a touchpoint, beside how near its own examples are to one another.
+
+With that, and each clause going to the nearest alone, eight touchpoints of five sentences each are
+found with F1 .57 in banking77 (before .23), .77 in clinc150 (.51), .64 in complaints (.47).
+"""
+_ENOUGH = 3
+"""Examples from which on they say how near is near."""
 
 
 class Touchpoint(Protocol):
@@ -46,6 +54,10 @@ class Touchpoint(Protocol):
     def examples(self) -> Sequence[str]:
         """Sentences as customers write them about it."""
 
+    @property
+    def words(self) -> Sequence[str]:
+        """Its name and its description, as far as there are any; they count beside examples."""
+
 
 @dataclass(frozen=True, slots=True)
 class Named:
@@ -55,16 +67,22 @@ class Named:
     topics: Sequence[Topic] = ()
     sources: Sequence[str] = ()
     examples: Sequence[str] = ()
+    words: Sequence[str] = ()
 
 
 def journey_version(touchpoints: Sequence[Touchpoint]) -> str:
-    """A short hash of everything that changes annotations; names and targets do not."""
+    """A short hash of everything that changes annotations; targets and bare names do not."""
     told = [
-        [each.id, [*map(str, each.topics)], [*each.sources], [*each.examples]]
+        [each.id, [*map(str, each.topics)], [*each.sources], _sentences(each)]
         for each in touchpoints
     ]
     packed = json.dumps(told, ensure_ascii=False).encode("utf-8", "replace")
     return hashlib.sha256(packed).hexdigest()[:8]
+
+
+def _sentences(touchpoint: Touchpoint) -> list[str]:
+    """What a clause is held beside; without an example a name alone leads nowhere."""
+    return [*touchpoint.examples, *touchpoint.words] if touchpoint.examples else []
 
 
 class Journey:
@@ -91,10 +109,10 @@ class Journey:
         for each in touchpoints:
             for source in each.sources:
                 self._by_source.setdefault(source, []).append(each.id)
-        self._middles = {
-            at: middle(similarity.project(embed(list(each.examples))))
+        self._near: dict[int, _Near] = {
+            at: _near(similarity.project(embed(sentences)), len(each.examples))
             for at, each in enumerate(touchpoints)
-            if each.examples
+            if (sentences := _sentences(each))
         }
 
     def of_source(self, source: str) -> list[str]:
@@ -103,7 +121,7 @@ class Journey:
 
     def of_topics(self, topics: Mapping[Topic, float]) -> list[str]:
         """Touchpoints that the topics alone lead to."""
-        return list(self._of_clause(np.zeros(len(self._ids), np.float32), topics))
+        return list(self._of_clause(topics, np.zeros(len(self._ids), np.float32)))
 
     def mentions(
         self, parts: Floats, topics: Sequence[Mapping[Topic, float]]
@@ -114,26 +132,38 @@ class Journey:
         shared by several touchpoints goes to the one whose examples are clearly nearer, else to
         the first configured, so that no remark is counted twice.
         """
-        near = self._nearness(parts)
-        return [self._of_clause(near[row], found) for row, found in enumerate(topics)]
+        near, nearest = self._nearness(parts)
+        rows = zip(near, nearest, topics, strict=True)
+        return [self._of_clause(found, likely, alone) for likely, alone, found in rows]
 
-    def _nearness(self, parts: Floats) -> Floats:
-        """(clauses, touchpoints): probability of each clause being like the examples."""
+    def _nearness(self, parts: Floats) -> tuple[Floats, list[int | None]]:
+        """Probability of each clause being like the examples of each touchpoint, and the nearest.
+
+        The first has the shape (clauses, touchpoints); the second names the touchpoint whose
+        examples lead to it, if any do: two would take the same remark for two.
+        """
         near = np.zeros((len(parts), len(self._ids)), np.float32)
-        if self._middles and len(parts):
-            vectors = self._similarity.project(parts)
-            for at, direction in self._middles.items():
-                near[:, at] = self._similarity.probability(vectors @ direction)
-        return near
+        if not self._near or not len(parts):
+            return near, [None] * len(parts)
+        at = [*self._near]
+        cosines = self._similarity.project(parts) @ np.stack([self._near[n].middle for n in at]).T
+        near[:, at] = self._similarity.probability(cosines)
+        best = cosines.argmax(1)
+        reach = np.array([self._near[n].reach for n in at])[best]
+        rows = np.arange(len(parts))
+        within = (near[rows, np.array(at)[best]] >= _SPEAKS) & (cosines[rows, best] >= reach)
+        return near, [at[b] if yes else None for b, yes in zip(best, within, strict=True)]
 
-    def _of_clause(self, near: Floats, topics: Mapping[Topic, float]) -> dict[str, float]:
+    def _of_clause(
+        self, topics: Mapping[Topic, float], near: Floats, nearest: int | None = None
+    ) -> dict[str, float]:
         found: dict[int, float] = {}
         for topic, p in topics.items():
             if leading := self._leading[topic]:
                 winner = self._winner(leading, near)
                 found[winner] = max(p, found.get(winner, 0.0))
-        for at in np.flatnonzero(near >= _SPEAKS):
-            found[int(at)] = max(float(near[at]), found.get(int(at), 0.0))
+        if nearest is not None:
+            found[nearest] = max(float(near[nearest]), found.get(nearest, 0.0))
         return {self._ids[at]: p for at, p in sorted(found.items())}
 
     @staticmethod
@@ -142,3 +172,19 @@ class Journey:
         if len(ranked) > 1 and near[ranked[0]] < near[ranked[1]] + _CLEAR:
             return leading[0]
         return ranked[0]
+
+
+class _Near(NamedTuple):
+    """The middle of a touchpoint's sentences, and the cosine from which on a clause is near it."""
+
+    middle: Floats
+    reach: float
+
+
+def _near(vectors: Floats, examples: int) -> _Near:
+    """``vectors`` (sentences, dimensions) of length 1, those of the examples first."""
+    if examples < _ENOUGH:
+        return _Near(middle(vectors), -1.0)
+    others = (middle(np.delete(vectors, n, axis=0)) for n in range(examples))
+    own = [float(vectors[n] @ each) for n, each in enumerate(others)]
+    return _Near(middle(vectors), _REACH * float(np.mean(own)))

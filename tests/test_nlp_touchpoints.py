@@ -73,6 +73,32 @@ def test_examples_alone_make_a_touchpoint() -> None:
     assert unlike == {}
 
 
+def test_a_clause_goes_to_the_nearest_examples_alone() -> None:
+    corner = journey(Named("a", examples=["north", "east"]), Named("b", examples=["north"]))
+    assert [[*found] for found in corner.mentions(embed(["north", "east"]), [{}, {}])] == [
+        ["b"],
+        ["a"],
+    ]
+
+
+def test_its_name_and_description_count_beside_examples_and_not_without() -> None:
+    bare = journey(Named("a", examples=["north"]))
+    told = journey(Named("a", examples=["north"], words=["east"]))
+    assert [*bare.mentions(embed(["east"]), [{}])[0]] == []
+    assert [*told.mentions(embed(["east"]), [{}])[0]] == ["a"]
+    named = journey(Named("a", words=["north"]))
+    assert named.mentions(embed(["north"]), [{}]) == [{}]
+
+
+def test_three_examples_say_how_near_is_near() -> None:
+    """Alike they ask for more than their middle at a cosine of .7 is."""
+    loose, tight = Named("a", examples=["north", "east"]), Named("a", examples=["north"] * 3)
+    aslant = np.asarray([[0.8, 0.6, 0.0, 0.0]], np.float32)
+    assert [*journey(loose).mentions(aslant, [{}])[0]] == ["a"]
+    assert [*journey(Named("a", examples=["north"])).mentions(aslant, [{}])[0]] == ["a"]
+    assert [*journey(tight).mentions(aslant, [{}])[0]] == []
+
+
 def test_sources_and_bare_topics() -> None:
     shop = journey(
         Named("store", topics=[Topic.PREMISES], sources=["google"]),
@@ -99,8 +125,9 @@ def test_the_version_follows_everything_that_changes_annotations() -> None:
         journey_version([Named("a", [Topic.PREMISES], base.sources, base.examples)]),
         journey_version([Named("a", base.topics, ["t"], base.examples)]),
         journey_version([Named("a", base.topics, base.sources, ["east"])]),
+        journey_version([Named("a", base.topics, base.sources, base.examples, ["its name"])]),
     }
-    assert len(versions) == 6
+    assert len(versions) == 7
     assert journey_version([base]) == journey_version(
         [Named("a", (Topic.DELIVERY,), ("s",), ("north",))]
     )
