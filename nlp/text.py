@@ -16,6 +16,11 @@ Span = tuple[int, int]
 
 _REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
 _UNWANTED = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]")
+_MARKUP = re.compile(
+    r"</?(?:s|pad|unk|mask|br|hr|p|b|i|u|a|em|strong|small|span|div|ul|ol|li|h[1-6])\s*/?>",
+    re.IGNORECASE,
+)
+"""Tags as some sources leave them in texts, and what an encoder calls its special tokens."""
 _WORD = re.compile(r"[^\W_]+")
 _LEAST_WORDS = 2
 
@@ -44,7 +49,7 @@ _EDGES = " \t\r\n.,;:!?…-–—()[]\"'«»“”‘’*•"
 
 @dataclass(frozen=True, slots=True)
 class Cleaned:
-    """A text in NFC without control characters, and where its characters came from.
+    """A text in NFC without control characters and markup, and where its characters came from.
 
     ``origins`` holds one span of the original per character; None means that nothing moved.
     """
@@ -61,8 +66,9 @@ class Cleaned:
 
 
 def clean(text: str) -> Cleaned:
-    """NFC; control characters become blanks, lone surrogates U+FFFD; offsets are kept."""
+    """NFC; control characters and markup become blanks, surrogates U+FFFD; offsets are kept."""
     text = _UNWANTED.sub(lambda found: " " if found[0] < "\ud800" else _REPLACEMENT, text)
+    text = _MARKUP.sub(lambda found: " " * len(found[0]), text)
     if unicodedata.is_normalized("NFC", text):
         return Cleaned(text)
     parts: list[str] = []

@@ -38,6 +38,16 @@ def test_clean_composes_hangul_and_other_starters() -> None:
     assert cleaned.original((0, 1)) == (0, 3)
 
 
+@pytest.mark.parametrize("tag", ["<br>", "<BR/>", "</p>", "<b>", "<mask>", "<unk>", "<s>"])
+def test_clean_reads_markup_as_blanks_in_its_place(tag: str) -> None:
+    assert clean(f"bom{tag}dia").text == "bom" + " " * len(tag) + "dia"
+
+
+@pytest.mark.parametrize("text", ["<3", "a < b > c", "<ótimo>", "<muito bom>", "p <b"])
+def test_clean_leaves_what_is_no_markup(text: str) -> None:
+    assert clean(text).text == text
+
+
 def test_clean_replaces_control_characters_and_lone_surrogates() -> None:
     assert clean("a\x00b\x1bc\ud800d\te\n").text == "a b c\N{REPLACEMENT CHARACTER}d\te\n"
 

@@ -61,6 +61,7 @@ _FEW = 100
 _MANY = 300
 """From so many kept lessons on they say how everything that is known of a sentiment is mixed."""
 _HALF = 0.5
+_SOME = 64
 _PACE = Pace(7e-4, 2e-3, 40)
 _GRID = np.linspace(0.2, 0.8, 25)
 _STATE, _TRIAL = "training", "trial"
@@ -214,14 +215,16 @@ def _learnt(
         heads, len(course.touchpoints), exclusive=course.exclusive, cache=cache, again=epochs > 1
     )
     plan = batches(rows, epochs)
-    minutes = _measured(learner, plan[0]) * tokens * epochs / 60
+    seconds = _measured(learner, plan[0]) * tokens * epochs
+    seconds += _afterwards(course, before)
+    memory = _memory() + learner.remembers(tokens) // 2**20
     name = f"{heads.version} {course.fingerprint}"
     if (begun := saved(state)) and begun != name:
         watcher.say("The lessons have changed since it was stopped: it begins anew.")
     closely = "" if len(rows) == len(course.taught) else f" ({len(rows)} of them closely)"
     watcher.say(
         f"Learning from {len(course.taught)} texts{closely}, {len(course.kept)} are kept to "
-        f"compare: about {max(1, round(minutes))} min and {_memory()} MB of memory. Ctrl-C stops "
+        f"compare: about {max(1, round(seconds / 60))} min and {memory} MB of memory. Ctrl-C stops "
         "it, and the same command goes on."
     )
     pace = Pace(_PACE.rate, _PACE.head_rate, _PACE.save_every, name)
@@ -268,6 +271,18 @@ def _measured(learner: Learner, batch: list[Encoded]) -> float:
         seconds = time.perf_counter() - began
     learner.zero_grad()
     return seconds / sum(len(row.tokens) + 2 for row in batch)
+
+
+def _afterwards(course: Course, before: Tagger) -> float:
+    """Seconds that reading will take once all is learnt: to finish the heads, and to compare."""
+    some = [clean(lesson.text).text for lesson in course.kept[:_SOME]]
+    if not some:
+        return 0.0
+    began = time.perf_counter()
+    before.parts(some)
+    told = sum(lesson.touchpoints is not None for lesson in course.taught)
+    texts = 3 * len(course.kept) + min(told, _HELD) + len(apart.sentences())
+    return (time.perf_counter() - began) / len(some) * texts
 
 
 def _return_memory() -> None:

@@ -33,6 +33,8 @@ _ANCHOR = 0.5
 _BY_CLAUSE = 0.3
 """What finding the clause that speaks of a touchpoint weighs beside finding the text."""
 _RARE = -2.0
+_HALVES = 2
+"""Bytes of a number of half precision."""
 
 LOWEST = 6
 """Layers below stay as they are: most of the time, and they may be read once for all epochs.
@@ -87,6 +89,10 @@ class Learner(Network):
             self.heads["touchpoints"] = torch.nn.Linear(width, touchpoints)
             bias: Any = self.heads["touchpoints"].bias
             torch.nn.init.constant_(bias, 0.0 if exclusive else _RARE)
+
+    def remembers(self, tokens: int) -> int:
+        """Bytes that it keeps of the lower layers for so many tokens."""
+        return 0 if self._read is None else tokens * self.encoder.config.hidden_size * _HALVES
 
     def lower(self, rows: Sequence[Sequence[int]]) -> Floats:
         """(rows, tokens, width) of the layers that do not learn."""

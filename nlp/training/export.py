@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     Floats = NDArray[np.float32]
 
-VERSION = "e5s-4"
+VERSION = "e5s-5"
 """Raised when the meaning of a label changes; the checksum tells every training run apart."""
 
 PRECISION = 0.8

@@ -22,8 +22,8 @@ from ..heads import Heads
 from .examples import of_open, opened, own
 from .network import Encoded, Network, Tuned, encoded, loss_of
 
-EPOCHS, EPOCHS_AGAIN = 6, 5
-COMPOSED = 4500
+EPOCHS, EPOCHS_AGAIN = 6, 3
+COMPOSED = 3000
 OPENED = (2800, 1400, 900)
 """Open rows of each sort in one epoch at most."""
 
