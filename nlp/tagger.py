@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
@@ -262,6 +262,8 @@ class Tagger:
     def _of_text(
         self, item: Untagged, language: str, p: Distribution, stars: float, clauses: list[_Clause]
     ) -> Annotation:
+        if len(clauses) == 1:  # it is the text, and nobody would understand two opinions of it
+            clauses = [replace(clauses[0], p=p)]
         topics = _pool([(clause, clause.topics) for clause in clauses])
         touchpoints = _pool([(clause, clause.touchpoints) for clause in clauses])
         touchpoints |= dict.fromkeys(self._journey.of_source(item.source), _Found(p))

@@ -192,6 +192,13 @@ def test_a_text_says_the_same_alone_in_a_batch_and_again(tagger: Tagger) -> None
             same(row[0], other)
 
 
+@pytest.mark.parametrize("text", ["Adorei a entrega rápida", "A tela veio trincada"])
+def test_the_only_clause_has_the_sentiment_of_the_text(tagger: Tagger, text: str) -> None:
+    annotation = one(tagger, text)
+    assert annotation.aspects
+    assert {aspect.p for aspect in annotation.aspects} == {annotation.p}
+
+
 @pytest.mark.parametrize("typed", ["<s>", "</s>", "<mask>", "<pad>", "<unk>"])
 def test_a_typed_special_token_changes_little(tagger: Tagger, typed: str) -> None:
     text = f"O {typed} produto é ótimo, recomendo {typed}"
