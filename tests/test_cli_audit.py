@@ -278,6 +278,7 @@ def test_old_deeds_are_shown_on_request(shell: Shell) -> None:
         assert len(shell("audit", "--json", "--days", days).rows) == count
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("text", HOSTILE.values(), ids=HOSTILE)
 def test_a_hostile_user_name_forges_no_line(shell: Shell, text: str) -> None:
     """Whoever names users of a machine might mean it badly, too."""
@@ -294,6 +295,7 @@ def test_a_hostile_user_name_forges_no_line(shell: Shell, text: str) -> None:
     assert [row["by"] for row in shell("audit", "--json").rows] == ["ana", clean]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("text", HOSTILE.values(), ids=HOSTILE)
 def test_a_hostile_contact_is_only_text(shell: Shell, text: str) -> None:
     read(shell)

@@ -16,9 +16,9 @@ from sqlalchemy import create_engine, text
 from ouvidor.collectors.collector import Trait, kinds
 
 PURE = {1, 2, 3, 15}
-QUICK = {"app_store", "file"}
+QUICK = {"file"}
 CASES = [
-    # Before every commit two kinds stand for all in what is the run's work; parsing is each one's.
+    # Before every commit one kind stands for all in what is the run's work; parsing is each one's.
     pytest.param(
         *(kind, fixture, clause),
         id=f"{fixture.name}-{clause}",

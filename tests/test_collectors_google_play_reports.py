@@ -361,6 +361,7 @@ def test_the_whole_history_from_the_bucket(house: House) -> None:
     assert (full.new, full.changed) == (0, 0), full
 
 
+@pytest.mark.slow
 def test_day_by_day_only_what_is_new_is_downloaded(house: House) -> None:
     house.brand.now = MOMENT - timedelta(days=40)
     house.collect()

@@ -255,6 +255,7 @@ def test_every_page_with_its_cookie(chunked: bool, house: House) -> None:  # noq
     assert (again.outcome, again.new, again.pages) == (Outcome.COMPLETE, 0, 2)
 
 
+@pytest.mark.slow
 def test_week_by_week_is_the_same_as_all_at_once(house: House) -> None:
     house.brand.services.google_play_web.size = 10
     for weeks in range(8, -1, -1):

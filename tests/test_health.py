@@ -84,6 +84,7 @@ def test_broken_questions_end_nothing(capfd: pytest.CaptureFixture[str]) -> None
     assert "Traceback" not in capfd.readouterr().err
 
 
+@pytest.mark.slow
 def test_callers_that_say_nothing_do_not_keep_the_others_out(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -283,6 +283,7 @@ def test_late_comments_are_a_correction_of_the_next_week(world: World) -> None:
     assert carla.skipped is None
 
 
+@pytest.mark.slow
 def test_weeks_further_back_are_corrected_once_each(world: World) -> None:
     """What comes late may come weeks late, and nobody wants to read it every Monday."""
     past = 9

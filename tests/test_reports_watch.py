@@ -368,6 +368,7 @@ def test_a_young_brand_rehearses_until_it_speaks(db: Database, settings: Config)
     assert not alerts.get(db, 1).shadow
 
 
+@pytest.mark.slow
 def test_corrections_take_an_alert_back(world: World) -> None:
     start = INSTALLED + timedelta(days=10)
     burst(world.script["loja"], start, [20])

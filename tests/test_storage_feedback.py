@@ -272,6 +272,7 @@ def test_one_run_per_source_and_the_dead_are_buried(
         assert outcome.scalar_one() == Outcome.PARTIAL
 
 
+@pytest.mark.slow
 def test_ten_thousand_in_one_page(db: Database, door: Door, now: datetime) -> None:
     run = begin(db, now)
     page = [review(0, external_id=str(number)) for number in range(10_000)]

@@ -167,6 +167,7 @@ ATOMS = st.sampled_from(
 )
 
 
+@pytest.mark.slow
 @settings(max_examples=1000, deadline=None)
 @given(st.lists(ATOMS, max_size=10).map("".join) | st.text(max_size=60))
 def test_masking_twice_masks_once(text: str) -> None:
@@ -189,6 +190,7 @@ def mutations(draw: st.DrawFn) -> str:
     return text
 
 
+@pytest.mark.slow
 @settings(max_examples=1500, deadline=None)
 @given(mutations() | st.lists(ATOMS, max_size=6).map("".join))
 def test_the_short_cut_past_a_text_misses_nothing(text: str) -> None:
@@ -236,6 +238,7 @@ def test_the_short_cut_takes_what_holds_nothing() -> None:
     assert [text for text in personal if not list(personal_data.numbers(text))] == []
 
 
+@pytest.mark.slow
 @settings(max_examples=1000, deadline=None)
 @given(mutations())
 def test_masking_a_changed_snippet_twice_masks_once(text: str) -> None:
