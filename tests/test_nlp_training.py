@@ -326,3 +326,14 @@ def test_sigmoid_and_softmax_stand_extremes() -> None:
     extreme = np.array([[-1e4, 0.0, 1e4]], np.float32)
     assert np.allclose(sigmoid(extreme), [[0, 0.5, 1]])
     assert np.allclose(softmax(extreme), [[0, 0, 1]])
+
+
+def test_between_two_trainings() -> None:
+    def of(value: float) -> network.Tuned:
+        row = np.full(2, value, np.float32)
+        return network.Tuned({"layer": row}, {"stars": (row[None], row)})
+
+    for share, value in ((0.0, 1.0), (0.25, 2.0), (1.0, 5.0)):
+        found = tune.between(of(1.0), of(5.0), share)
+        weight, bias = found.heads["stars"]
+        assert {*found.adapter["layer"], *weight[0], *bias} == {value}

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from ...storage.vocabulary import Sentiment
 from ..features import Encoder
-from ..heads import MODEL_FOLDER, Head, sigmoid, softmax
+from ..heads import MODEL_FOLDER, Head, Heads, sigmoid, softmax
 from ..language import group
 from ..text import clean
 from . import apart, data, phrases
@@ -28,7 +28,8 @@ from .examples import UNKNOWN, Example, about, mood, of_whole, reviews
 from .export import PRECISION, Trained, export
 from .nearness import learn as learn_similarity
 from .network import LAYERS, Tuned
-from .tune import Course, smoothed, tune
+from .tune import Course, between, smoothed, tune
+from .tune import tuned as tuned_of
 
 Floats = NDArray[np.float32]
 
@@ -128,9 +129,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--cache", type=Path, default=None, help="default: OUVIDOR_CACHE")
     parser.add_argument("--state", type=Path, default=None, help="a folder to go on from")
     parser.add_argument("--start", type=Path, default=None, help="finished weights to begin with")
+    parser.add_argument(
+        "--share", type=float, default=0.8, help="how far to go from --start to what is learnt"
+    )
     options = parser.parse_args(arguments)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
     tuned, course = tune(options.corpus, options.cache, state=options.state, start=options.start)
+    if options.start:
+        tuned = between(tuned_of(Heads.load(options.start)), tuned, options.share)
     export(finish(tuned, options.corpus, options.cache), options.out)
     draw(course, options.out / "learning.png")
 
