@@ -330,16 +330,19 @@ def _workbook(path: Path, layout: Layout, resources: ExitStack) -> Table:
 
     stream = _stream(path, resources)
     _not_a_bomb(stream, path)
-    with _unharmed(path, BadZipFile, KeyError, ValueError, OSError), warnings.catch_warnings():
+    # AttributeError: openpyxl 3.1 stumbles over sheets that are charts when it only reads.
+    harms = (BadZipFile, KeyError, ValueError, OSError, AttributeError)
+    with _unharmed(path, *harms), warnings.catch_warnings():
         # What openpyxl leaves out (styles, drop-downs) is nothing that is read here.
         warnings.simplefilter("ignore")
         book = openpyxl.load_workbook(stream, read_only=True, data_only=True)
     resources.enter_context(closing(book))
-    if layout.sheet is not None and layout.sheet not in book.sheetnames:
-        raise _wrong(
-            f"{path.name} has no sheet {layout.sheet!r}; it has {', '.join(book.sheetnames)}"
-        )
-    sheet = book[layout.sheet] if layout.sheet else book.worksheets[0]
+    sheets = {each.title: each for each in book.worksheets}
+    if not sheets:
+        raise _wrong(f"{path.name} has no sheet with rows in it; save it again")
+    if layout.sheet is not None and layout.sheet not in sheets:
+        raise _wrong(f"{path.name} has no sheet {layout.sheet!r}; it has {', '.join(sheets)}")
+    sheet = sheets[layout.sheet] if layout.sheet else book.worksheets[0]
     sheet.reset_dimensions()  # some exporters write a wrong size, and rows would be cut
     notes = [] if len(book.worksheets) == 1 else [f"read the sheet {sheet.title!r}"]
     rows = enumerate(sheet.iter_rows(values_only=True), start=1)
@@ -358,7 +361,7 @@ def _unharmed(path: Path, *errors: type[Exception]) -> Iterator[None]:
     except harms as error:
         raise _wrong(
             f"{path.name} is a ZIP archive, or a workbook that is damaged or has a password; "
-            "unpack it, or save it as .xlsx again"
+            "unpack it, or save it as .xlsx again without charts, or as CSV"
         ) from error
 
 

@@ -34,6 +34,13 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    """What a test leaves open goes with its database; `make test` watches the program's own."""
+    if config.getoption("--server"):
+        line = "ignore:.*BaseConnection.__del__:pytest.PytestUnraisableExceptionWarning"
+        config.addinivalue_line("filterwarnings", line)
+
+
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """On a server go the tests that would take SQLite; what is about its file stays away."""
     if not config.getoption("--server"):

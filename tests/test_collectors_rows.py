@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import gzip
 import io
+import re
 import tracemalloc
+import zipfile
 from collections.abc import Iterator
 from contextlib import ExitStack
 from datetime import datetime
@@ -130,6 +132,26 @@ def workbook(**sheets: list[list[object]]) -> bytes:
     book.save(body)
     book.close()
     return body.getvalue()
+
+
+def test_a_workbook_of_charts_alone(tmp_path: Path, resources: ExitStack) -> None:
+    book = openpyxl.Workbook()
+    book.create_chartsheet("Chart")
+    del book["Sheet"]
+    body = io.BytesIO()
+    book.save(body)
+    with pytest.raises(Trouble, match="without charts, or as CSV"):
+        table(tmp_path / "a.xlsx", body.getvalue(), resources)
+
+
+def test_a_workbook_without_a_sheet(tmp_path: Path, resources: ExitStack) -> None:
+    """As a damaged list of sheets leaves it."""
+    whole, body = zipfile.ZipFile(io.BytesIO(workbook(Um=[["x"]]))), io.BytesIO()
+    with zipfile.ZipFile(body, "w") as part:
+        for name in whole.namelist():
+            part.writestr(name, re.sub(rb"<sheet [^>]*/>", b"", whole.read(name)))
+    with pytest.raises(Trouble, match=r"a\.xlsx has no sheet with rows"):
+        table(tmp_path / "a.xlsx", body.getvalue(), resources)
 
 
 def test_a_workbook(tmp_path: Path, resources: ExitStack) -> None:
