@@ -166,7 +166,8 @@ class Tagger:
         scores = self._heads.sentiment.scores(whole) / np.array(warm, np.float32)[:, None]
         sentiments = softmax(scores)
         stars = expected_stars(self._heads.stars.scores(whole))
-        for row, (item, clauses) in enumerate(zip(items, self._clauses(readings), strict=True)):
+        rows = zip(items, self._clauses(texts, readings), strict=True)
+        for row, (item, clauses) in enumerate(rows):
             if clauses:
                 p = _distribution(sentiments[row])
                 yield self._of_text(item, languages[row], p, float(stars[row]), clauses)
@@ -190,25 +191,33 @@ class Tagger:
             :, : self._encoder.size
         ]
 
-    def _clauses(self, readings: Sequence[Reading]) -> Iterator[list[_Clause]]:
+    def _clauses(
+        self, texts: Sequence[str], readings: Sequence[Reading]
+    ) -> Iterator[list[_Clause]]:
         """The clauses of each reading; all go through the heads together."""
         parts = np.concatenate([reading.parts for reading in readings])
         moods = [_distribution(row) for row in softmax(self._heads.clause.scores(parts))]
         scores = sigmoid(self._heads.topics.scores(parts))
         topics = [self._topics(row, mood) for row, mood in zip(scores, moods, strict=True)]
-        touched = self._touched(readings, parts, topics)
+        pairs = zip(texts, readings, strict=True)
+        said = [text[start:end] for text, each in pairs for start, end in each.spans]
+        touched = self._touched(readings, parts, topics, said)
         rows = zip(moods, topics, touched, strict=True)
         for reading in readings:
             yield [_Clause(span, *next(rows)) for span in reading.spans]
 
     def _touched(
-        self, readings: Sequence[Reading], parts: Floats, topics: Sequence[Mapping[Topic, float]]
+        self,
+        readings: Sequence[Reading],
+        parts: Floats,
+        topics: Sequence[Mapping[Topic, float]],
+        said: Sequence[str],
     ) -> list[dict[str, float]]:
         """Per clause, the touchpoints it speaks of.
 
         What was learnt from the brand's own feedback outdoes what topics and examples lead to.
         """
-        found = self._journey.mentions(parts, topics)
+        found = self._journey.mentions(parts, topics, said)
         learnt = self._heads.learnt
         if learnt is None:
             return found

@@ -99,6 +99,16 @@ def test_three_examples_say_how_near_is_near() -> None:
     assert [*journey(tight).mentions(aslant, [{}])[0]] == []
 
 
+def test_a_clause_that_holds_the_name_need_not_come_as_near() -> None:
+    """But near it must be, and all words of the name have to stand there."""
+    tight = journey(Named("a", examples=["north"] * 3, words=["north"]))
+    aslant, away = np.asarray([[0.8, 0.6, 0.0, 0.0], [0.0, 1.0, 0.0, 0.0]], np.float32)
+    topics: list[dict[Topic, float]] = [{}, {}, {}]
+    clauses = ["Ao NÓRTH do lago", "northern lights", "north"]
+    found = tight.mentions(np.stack([aslant, aslant, away]), topics, clauses)
+    assert [[*each] for each in found] == [["a"], [], []]
+
+
 def test_sources_and_bare_topics() -> None:
     shop = journey(
         Named("store", topics=[Topic.PREMISES], sources=["google"]),

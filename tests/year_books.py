@@ -36,8 +36,8 @@ from ouvidor.storage import tables as t
 
 BRAND = ZoneInfo(ZONES[0])
 HALF = HOUR / 2
-LEASE = timedelta(minutes=35)
-"""How long the claim of a dead house holds a source: its time-out and five minutes."""
+LEASE = timedelta(minutes=10)
+"""How long the claim of a dead house holds a source: nobody renews it any more."""
 AT_ONCE = timedelta(seconds=30)
 """Later than that a slot was not met, but made up for."""
 LAG = timedelta(days=16)

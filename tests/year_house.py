@@ -65,8 +65,6 @@ ZONES = (
 READERS = 50
 SENDER = "ouvidor@brand.example"
 SECOND = timedelta(seconds=1)
-LATE_LEASE = timedelta(minutes=41)
-"""How long the clock waits before it looks whether a dead house's claims are free."""
 
 CRON_NIGHT, CRON_DAY, CRON_WEEK = "30 0 * * sun,wed", "0 6 * * mon,thu", "0 6 * * mon"
 EVERY = 72

@@ -200,7 +200,8 @@ def first_day(tagger: Tagger, rows: Sequence[Mapping[str, Any]]) -> float:
             Named(k, examples=[rows[n]["text"] for n in taught[k]], words=[k.replace("_", " ")])
             for k in chosen
         )
-        found = journey.mentions(features[asked_rows], [{}] * len(asked_rows))
+        texts = [rows[n]["text"] for n in asked_rows]
+        found = journey.mentions(features[asked_rows], [{}] * len(asked_rows), texts)
         both += sum(labels[n] in each for n, each in zip(asked_rows, found, strict=True))
         gold += len(ours)
         said += sum(len(each) for each in found)
