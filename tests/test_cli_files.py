@@ -162,7 +162,22 @@ def test_texts_are_classified_in_a_pipe_in_their_order() -> None:
     bad = program("classify", stdin=lines + "{\n")
     assert bad.returncode == 1
     assert "line 4: not valid JSON" in bad.stderr
+    assert "--lines" in bad.stderr
     assert bad.stdout == done.stdout  # what came before is out
+
+
+@pytest.mark.slow
+def test_lines_of_text_are_classified_too(tmp_path: Path) -> None:
+    lines = "Atendimento horrível.\r\n\n  Amei, perfeito! \n{\n"
+    done = program("classify", "--lines", stdin=lines)
+    assert done.returncode == 0, done.stderr
+    found = [(row["id"], row["sentiment"]) for row in rows(done.stdout)]
+    assert found[:2] == [(1, "negative"), (3, "positive")]
+    assert [number for number, _ in found] == [1, 3, 4]
+    (tmp_path / "latin.txt").write_bytes("É bom".encode("latin-1"))
+    broken = program("classify", "--lines", str(tmp_path / "latin.txt"))
+    assert (broken.returncode, broken.stdout) == (1, "")
+    assert "latin.txt is no UTF-8 text" in broken.stderr
 
 
 @pytest.mark.slow

@@ -57,9 +57,9 @@ def named(name: str) -> Iterator[None]:
 class JsonLines:
     """The objects of JSON Lines, up to the first line that is none; ``flaw`` says which one."""
 
-    def __init__(self, lines: Iterable[str]) -> None:
+    def __init__(self, lines: Iterable[str], *, mend: str = "mend that line") -> None:
         self.flaw = ""
-        self._lines = lines
+        self._lines, self._mend = lines, mend
 
     def __iter__(self) -> Iterator[dict[str, Any]]:
         for number, text in enumerate(self._lines, 1):
@@ -68,7 +68,7 @@ class JsonLines:
             try:
                 value = json.loads(text)
             except ValueError as error:
-                self.flaw = f"line {number}: not valid JSON ({error}); mend that line"
+                self.flaw = f"line {number}: not valid JSON ({error}); {self._mend}"
                 return
             if not isinstance(value, dict):
                 self.flaw = f'line {number}: no JSON object; write one like {{"text": "…"}}'
@@ -83,14 +83,20 @@ class JsonLines:
 
 @click.command("classify")
 @click.argument("file", type=FILE, default=STDIN)
+@click.option("--lines", "plain", is_flag=True, help="Each line is a text; its number is the id.")
 @click.option("--json", is_flag=True, expose_value=False, help="What it writes anyway.")
 @opened
-def classify_verb(house: House, file: str) -> None:
+def classify_verb(house: House, file: str, *, plain: bool) -> None:
     """Tag JSON Lines {"id","text","title"?,"stars"?,"lang"?}; JSON Lines out, in the same order."""
     from ..nlp.classify import classify
 
     with reading(file) as lines, named(file):
-        rows = JsonLines(lines)
+        if plain:
+            said = ((number, line.strip()) for number, line in enumerate(lines, 1))
+            texts = ({"id": number, "text": text} for number, text in said if text)
+            console.emit_each(classify(house.any_tagger, texts))
+            return
+        rows = JsonLines(lines, mend="mend that line, or say --lines if each line is a text")
         console.emit_each(classify(house.any_tagger, rows))
         rows.check()
 
