@@ -15,7 +15,7 @@ from ouvidor.nlp.encoder import prepare
 from ouvidor.nlp.features import Encoder
 from ouvidor.nlp.heads import Head, Heads, HeadsError, Similarity, sigmoid, softmax
 from ouvidor.nlp.training import apart, data, examples, network, phrases, tune
-from ouvidor.nlp.training.calibrate import calibrated, cutoffs, doubt, warmths
+from ouvidor.nlp.training.calibrate import calibrated, cutoffs, doubt, leaning, warmths
 from ouvidor.nlp.training.export import SOURCES, VERSION, Trained, export
 from ouvidor.nlp.training.nearness import learn
 from ouvidor.storage.vocabulary import Sentiment, Topic
@@ -40,6 +40,25 @@ def test_temperature_makes_boasting_honest() -> None:
     right = (boasting.scores(features).argmax(1) == labels).mean()
     assert abs(softmax(honest.scores(features)).max(1).mean() - right) < 0.03
     assert softmax(boasting.scores(features)).max(1).mean() - right > 0.08
+
+
+def test_too_much_neutral_in_what_was_learnt_is_taken_back() -> None:
+    """Learnt where half was neutral, read where a tenth is: the share and the boasting go."""
+    rng = np.random.default_rng(3)
+    labels = rng.choice(3, 6000, p=(0.5, 0.1, 0.4))
+    features = np.zeros((6000, SIZE), np.float32)
+    features[:, :3] = np.eye(3)[labels] * 1.5 + rng.normal(size=(6000, 3))
+    weight = np.zeros((3, SIZE), np.float32)
+    weight[:, :3] = 2 * 1.5 * np.eye(3)
+    bias = 2 * np.log(np.array([0.25, 0.5, 0.25], np.float32))
+    learnt = Head(COLUMNS, ((weight, bias),), 1.0)
+
+    found = leaning(learnt, features, np.eye(3, dtype=np.float32)[labels])
+
+    assert abs(found.temperature - 2) < 0.1
+    said = softmax(found.scores(features))
+    assert abs(said[:, 1].mean() - 0.1) < 0.01
+    assert (said.argmax(1) == labels).mean() > (learnt.scores(features).argmax(1) == labels).mean()
 
 
 def test_a_cutoff_lies_where_it_serves_best() -> None:

@@ -23,7 +23,7 @@ from ..heads import MODEL_FOLDER, Head, Heads, sigmoid, softmax
 from ..language import group
 from ..text import clean
 from . import apart, data, phrases
-from .calibrate import calibrated, cutoffs, doubt, nearest, warmths
+from .calibrate import calibrated, cutoffs, doubt, leaning, nearest, warmths
 from .examples import UNKNOWN, Example, about, mood, of_whole, reviews
 from .export import PRECISION, Trained, export
 from .nearness import learn as learn_similarity
@@ -71,9 +71,7 @@ def finish(tuned: Tuned, corpus: Path, cache: Path | None) -> Trained:
         sentiment=sentiment,
         warmths=warm,
         uncertain=doubt(softmax(scores), _one_hot(moods), PRECISION),
-        clause=calibrated(
-            heads["clause"], said.features[known], _one_hot(said.moods[known]), exclusive=True
-        ),
+        clause=leaning(heads["clause"], said.features[known], _one_hot(said.moods[known])),
         stars=nearest(heads["stars"], wholes[stars > 0], stars[stars > 0].astype(np.float32)),
         topics=head,
         cutoffs=cutoffs(sigmoid(head.scores(said.features)), said.topics),
