@@ -388,22 +388,35 @@ def _stars(head: Head, heads: Heads, kept: Sequence[Lesson], wholes: Floats) -> 
 
 
 def _touchpoints(choices: Sequence[Head], course: Course, wholes: Floats) -> Learnt:
-    """The best head with the cut-off that makes the most hits of all touchpoints together."""
+    """The best head with cut-offs that make the most hits."""
     names = course.touchpoints
     columns = second.touchpoints(len(names))
     # Where few are kept to choose by: what needs the fewest lessons.
     head = second.with_share(choices[-1], wholes.shape[1], columns, _HALF)
     known = [set(lesson.touchpoints or ()) for lesson in course.kept]
     rows = [n for n, each in enumerate(known) if set(names) <= each]
-    cut = 0.5
+    cuts = dict.fromkeys(names, _HALF)
     if len(rows) >= _LEAST:
         told = [course.kept[n].touchpoints or {} for n in rows]
         truth = np.array([[float(each[name]) for name in names] for each in told], np.float32)
         head = second.best(choices, wholes[rows], truth, columns, exclusive=course.exclusive)
         likely = Learnt(names, head, course.exclusive, {}).probabilities(wholes[rows])
         if not course.exclusive:
-            cut = _best_cut(likely, truth > 0)
-    return Learnt(names, head, course.exclusive, dict.fromkeys(names, cut))
+            cuts = dict(zip(names, cutoffs(likely, truth > 0), strict=True))
+    return Learnt(names, head, course.exclusive, cuts)
+
+
+def cutoffs(likely: Floats, truth: NDArray[np.bool_]) -> list[float]:
+    """A cut-off per touchpoint: the best one of all, half-way to its own best one.
+
+    Both have the shape (texts, touchpoints). Fewer than ``_LEAST`` texts about one have no say of
+    their own.
+    """
+    shared = _best_cut(likely, truth)
+    return [
+        (shared + _best_cut(likely[:, [at]], truth[:, [at]])) / 2 if many >= _LEAST else shared
+        for at, many in enumerate(truth.sum(0))
+    ]
 
 
 def _best_cut(likely: Floats, truth: NDArray[np.bool_]) -> float:
