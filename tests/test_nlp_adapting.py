@@ -279,16 +279,6 @@ def test_the_second_opinion_counts_as_much_as_it_helps() -> None:
         assert bool(both.layers[0][0][:, 3:].any()) is used
 
 
-def test_each_touchpoint_has_a_cutoff_half_way_to_its_own_best() -> None:
-    """One that few texts are about has that of all."""
-    likely = np.tile(np.linspace(0.0, 1.0, 401, dtype=np.float32)[:, None], 3)
-    truth = likely > np.array([0.3, 0.7, 0.95], np.float32)
-    early, late, rare = adapting.cutoffs(likely, truth)
-    assert 0.3 < rare < 0.7
-    assert early == pytest.approx((0.3 + rare) / 2, abs=0.03)
-    assert late == pytest.approx((0.7 + rare) / 2, abs=0.03)
-
-
 def test_one_process_at_a_time_changes_the_weights(tmp_path: Path) -> None:
     folder = tmp_path / "model"
     shutil.copytree(MODEL_FOLDER, folder)

@@ -65,8 +65,18 @@ def test_a_cutoff_lies_where_it_serves_best() -> None:
     probabilities = np.tile(np.linspace(0.01, 0.99, 99)[:, None], len(Topic)).astype(np.float32)
     targets = (probabilities > 0.6).astype(np.float32)
     found = cutoffs(probabilities, targets)
-    assert set(found) == set(Topic)
-    assert all(abs(each - 0.6) < 0.03 for each in found.values())
+    assert len(found) == len(Topic)
+    assert all(abs(each - 0.6) < 0.03 for each in found)
+
+
+def test_each_column_has_a_cutoff_half_way_to_its_own_best() -> None:
+    """One that few texts are about has that of all."""
+    likely = np.tile(np.linspace(0.0, 1.0, 401, dtype=np.float32)[:, None], 3)
+    truth = likely > np.array([0.3, 0.7, 0.95], np.float32)
+    early, late, rare = cutoffs(likely, truth.astype(np.float32), least=30)
+    assert 0.3 < rare < 0.7
+    assert early == pytest.approx((0.3 + rare) / 2, abs=0.03)
+    assert late == pytest.approx((0.7 + rare) / 2, abs=0.03)
 
 
 def handful(folder: Path) -> tuple[list[phrases.Phrase], list[network.Encoded]]:

@@ -32,7 +32,7 @@ from ..tagger import Part, Tagger
 from ..text import clean
 from ..touchpoints import Named, Touchpoint
 from ..training import apart
-from ..training.calibrate import calibrated, doubt, nearest, warmths
+from ..training.calibrate import calibrated, cutoffs, doubt, nearest, warmths
 from ..training.examples import mood
 from ..training.export import PRECISION, Trained, export
 from ..training.nearness import learn as learn_similarity
@@ -63,7 +63,6 @@ _MANY = 300
 _HALF = 0.5
 _SOME = 64
 _PACE = Pace(7e-4, 2e-3, 40)
-_GRID = np.linspace(0.2, 0.8, 25)
 _STATE, _TRIAL = "training", "trial"
 
 _log = logging.getLogger(__name__)
@@ -402,26 +401,5 @@ def _touchpoints(choices: Sequence[Head], course: Course, wholes: Floats) -> Lea
         head = second.best(choices, wholes[rows], truth, columns, exclusive=course.exclusive)
         likely = Learnt(names, head, course.exclusive, {}).probabilities(wholes[rows])
         if not course.exclusive:
-            cuts = dict(zip(names, cutoffs(likely, truth > 0), strict=True))
+            cuts = dict(zip(names, cutoffs(likely, truth, least=_LEAST), strict=True))
     return Learnt(names, head, course.exclusive, cuts)
-
-
-def cutoffs(likely: Floats, truth: NDArray[np.bool_]) -> list[float]:
-    """A cut-off per touchpoint: the best one of all, half-way to its own best one.
-
-    Both have the shape (texts, touchpoints). Fewer than ``_LEAST`` texts about one have no say of
-    their own.
-    """
-    shared = _best_cut(likely, truth)
-    return [
-        (shared + _best_cut(likely[:, [at]], truth[:, [at]])) / 2 if many >= _LEAST else shared
-        for at, many in enumerate(truth.sum(0))
-    ]
-
-
-def _best_cut(likely: Floats, truth: NDArray[np.bool_]) -> float:
-    scores = [
-        2 * ((likely >= cut) & truth).sum() / max(1, (likely >= cut).sum() + truth.sum())
-        for cut in _GRID
-    ]
-    return float(_GRID[int(np.argmax(scores))])

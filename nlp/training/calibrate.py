@@ -11,7 +11,7 @@ from scipy.optimize import (  # type: ignore[import-untyped]  # ships no types
     minimize_scalar,
 )
 
-from ...storage.vocabulary import Sentiment, Topic
+from ...storage.vocabulary import Sentiment
 from ..heads import Head, expected_stars, sigmoid, softmax
 
 if TYPE_CHECKING:
@@ -127,18 +127,24 @@ def doubt(probabilities: Floats, targets: Floats, precision: float) -> float:
     return round(float(sure[order[kept[-1]]]), 3)
 
 
-def cutoffs(probabilities: Floats, targets: Floats) -> dict[Topic, float]:
-    """Best F1 per topic, drawn half-way to the best of all topics: few sentences stand behind."""
-    shared = _GRID[_f1(probabilities, targets).argmax()]
+def cutoffs(probabilities: Floats, targets: Floats, *, least: int = 0) -> list[float]:
+    """Best F1 per column, drawn half-way to the best of all columns: few texts stand behind.
+
+    Both have the shape (texts, subjects). A subject of fewer than ``least`` texts has that of all.
+    """
+    shared = float(_GRID[_f1(probabilities, targets).argmax()])
     own = [
-        _GRID[_f1(probabilities[:, [at]], targets[:, [at]]).argmax()]
+        float(_GRID[_f1(probabilities[:, [at]], targets[:, [at]]).argmax()])
         for at in range(targets.shape[1])
     ]
-    chosen: Sequence[float] = [round(float(shared + each) / 2, 3) for each in own]
-    return dict(zip(Topic, chosen, strict=True))
+    many = (targets > 0).sum(0)
+    return [
+        round((shared + each) / 2, 3) if count >= least else shared
+        for each, count in zip(own, many, strict=True)
+    ]
 
 
 def _f1(probabilities: Floats, targets: Floats) -> Floats:
     truth = targets > 0
     said = [probabilities >= cut for cut in _GRID]
-    return np.array([2 * (each & truth).sum() / (each.sum() + truth.sum()) for each in said])
+    return np.array([2 * (each & truth).sum() / max(1, each.sum() + truth.sum()) for each in said])

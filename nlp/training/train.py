@@ -17,7 +17,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from ...storage.vocabulary import Sentiment
+from ...storage.vocabulary import Sentiment, Topic
 from ..features import Encoder
 from ..heads import MODEL_FOLDER, Head, Heads, sigmoid, softmax
 from ..language import group
@@ -74,7 +74,9 @@ def finish(tuned: Tuned, corpus: Path, cache: Path | None) -> Trained:
         clause=leaning(heads["clause"], said.features[known], _one_hot(said.moods[known])),
         stars=nearest(heads["stars"], wholes[stars > 0], stars[stars > 0].astype(np.float32)),
         topics=head,
-        cutoffs=cutoffs(sigmoid(head.scores(said.features)), said.topics),
+        cutoffs=dict(
+            zip(Topic, cutoffs(sigmoid(head.scores(said.features)), said.topics), strict=True)
+        ),
         similarity=learn_similarity(of_sentences.features, sentences, columns=_WIDTH),
         adapter=tuned.adapter,
     )
