@@ -86,6 +86,7 @@ def locked(path: Path) -> Iterator[sqlite3.Connection]:
         yield other
 
 
+@pytest.mark.slow
 def test_a_locked_database_can_be_read_and_is_named_when_the_patience_ends(shell: Shell) -> None:
     begin(shell, "sqlite:///ouvidor.db?timeout=0.3")
     with locked(shell.folder / "ouvidor.db"):
@@ -175,6 +176,7 @@ def test_a_full_disk_stops_the_reading_and_the_next_run_goes_on(shell: Shell, di
     assert len(shell.stored()) == 3002
 
 
+@pytest.mark.slow
 def test_a_full_disk_leaves_the_last_good_file(shell: Shell, disk: Disk) -> None:
     begin(shell, "sqlite:///ouvidor.db")
     commands = {

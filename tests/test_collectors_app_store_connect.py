@@ -351,6 +351,7 @@ def house(door: Door, tmp_path: Path) -> Iterator[House]:
         made.db.close()
 
 
+@pytest.mark.slow
 def test_check_asks_for_one_review(house: House) -> None:
     assert house.check() == "answers, 1 on its first page"
     assert house.brand.requests[LIST] == 1
@@ -490,6 +491,7 @@ def test_a_fault_has_its_outcome_and_passes(house: House, fault: Fault, outcome:
     assert len(house.stored()) > len(before)
 
 
+@pytest.mark.slow
 def test_an_incremental_run_asks_twice_at_most(house: House) -> None:
     house.collect()
     asked = house.brand.requests[LIST]

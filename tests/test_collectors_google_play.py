@@ -302,6 +302,7 @@ def count(db: Database) -> int:
         return len(connection.execute(t.feedback.select()).all())
 
 
+@pytest.mark.slow
 def test_week_by_week_nothing_is_lost(house: House) -> None:
     for days in range(0, 22, 3):
         house.brand.now = MOMENT - timedelta(days=21 - days)

@@ -203,6 +203,7 @@ JSON = st.recursive(
 )
 
 
+@pytest.mark.slow
 @given(st.binary(max_size=300), st.integers(0, len(GOOD) - 1), st.binary(max_size=4), JSON)
 @settings(max_examples=200, deadline=None)
 def test_anything_is_values_or_a_named_end(noise: bytes, at: int, put: bytes, value: Any) -> None:

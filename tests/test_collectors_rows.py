@@ -48,6 +48,7 @@ def test_the_encoding_is_found(encoding: str, tmp_path: Path, resources: ExitSta
     assert cells(table(tmp_path / "a.csv", TEXT.encode(encoding), resources)) == ROWS
 
 
+@pytest.mark.slow
 def test_one_old_letter_at_the_end_of_a_long_file(tmp_path: Path, resources: ExitStack) -> None:
     body = b"texto\n" + b"plain words only\n" * 100_000 + "ação\n".encode("cp1252")
     assert table(tmp_path / "a.csv", body, resources)[-1].cells == {"texto": "ação"}
@@ -209,6 +210,7 @@ def test_a_folder_and_a_missing_file(tmp_path: Path, resources: ExitStack) -> No
         open_table(tmp_path / "none.csv", Layout(), resources)
 
 
+@pytest.mark.slow
 def test_a_long_file_is_not_held_in_memory(tmp_path: Path, resources: ExitStack) -> None:
     path = tmp_path / "long.csv"
     with path.open("wb") as file:

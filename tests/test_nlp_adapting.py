@@ -158,6 +158,7 @@ def test_a_sort_that_was_just_asked_about_waits_its_turn() -> None:
     assert ranked([*alike, other]).index(9) == 1
 
 
+@pytest.mark.slow
 def test_no_more_is_learnt_from_a_tie() -> None:
     tagger = Tagger()
     lessons = [Lesson(f"Entrega rápida {n}", sentiment=Sentiment.POSITIVE) for n in range(30)]

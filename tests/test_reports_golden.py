@@ -220,6 +220,7 @@ def golden(name: str, told: str) -> str:
     return path.read_text(encoding="utf-8")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("make", WEEKS, ids=[each.__name__ for each in WEEKS])
 def test_a_hand_made_week_word_for_word(make: Make, world: World) -> None:
     make(world)

@@ -261,6 +261,7 @@ def test_without_answers_there_is_no_survey() -> None:
 # --- Corrections, accuracy, preferences ----------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_late_comments_are_a_correction_of_the_next_week(world: World) -> None:
     world.collect(*crowd(6, 6), days=15)
     digest(world.db, world.config, now=NOW)
@@ -410,6 +411,7 @@ def test_a_source_that_nobody_configured_is_no_preference() -> None:
         parse('[brand]\nname = "A"\n[subscribers.x]\naddress = "x@y.example"\nsources = ["shop"]\n')
 
 
+@pytest.mark.slow
 def test_readers_who_want_the_same_share_one_digest(world: World) -> None:
     world.collect(*crowd(4, 9))
     gathered = Gathered(world.db, world.config, now=NOW, week=WEEK)

@@ -145,6 +145,7 @@ def test_any_history_gives_sound_figures_and_the_same_twice(counts: list[int | N
         assert counts[(spike.detected_on - START).days] is not None
 
 
+@pytest.mark.slow
 @given(st.integers(0, 2**32), st.floats(0.2, 30), st.lists(st.integers(0, 119), max_size=40))
 @settings(max_examples=8, deadline=None)
 def test_unobserved_days_open_nothing(seed: int, mean: float, lost: list[int]) -> None:
@@ -157,6 +158,7 @@ def test_unobserved_days_open_nothing(seed: int, mean: float, lost: list[int]) -
         assert all(spike.score < threshold(1, 1) + 1.5 for spike in found(holes))
 
 
+@pytest.mark.slow
 @given(st.integers(0, 2**32), st.integers(60, 110))
 @settings(max_examples=8, deadline=None)
 def test_the_past_does_not_depend_on_the_future(seed: int, cut: int) -> None:
